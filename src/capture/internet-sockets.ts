@@ -1,0 +1,253 @@
+/**
+ * tcp(7) and udp(7). A connection inside the job is known by its two addresses and what has been written and not read; sequence
+ * numbers and windows are the kernel's affair and are made anew.
+ *
+ * What one end has written is in three places: received by the other end (looked at there), acknowledged or not; and not received
+ * yet, since the other end has no room. The latter can be looked at in the sender's queue alone, in the mode of TCP_REPAIR, which needs
+ * CAP_NET_ADMIN. How much it is, anybody can count: what was sent once and what was not sent, less what the other end has received.
+ */
+import type { Fd } from "../base/ids.ts";
+import type { OpenFile } from "../image/mod.ts";
+import { SYSCALLS } from "../kernel/abi/x86-64/syscalls.ts";
+import { POLLERR, POLLIN, pollNow, tryIoctlBuffer } from "../kernel/descriptors.ts";
+import {
+  TCP_CLOSE,
+  TCP_CLOSE_WAIT,
+  TCP_CLOSING,
+  TCP_FIN_WAIT1,
+  TCP_FIN_WAIT2,
+  TCP_LAST_ACK,
+  TCP_LISTEN,
+  TCP_SYN_SENT,
+} from "../kernel/socket-diagnostics.ts";
+import type { InternetSocketFacts } from "../kernel/socket-diagnostics.ts";
+import { readOptions } from "../kernel/socket-options.ts";
+import {
+  AF_INET,
+  IPPROTO_TCP,
+  SOL_SOCKET,
+  SO_DOMAIN,
+  SO_PROTOCOL,
+  SO_REUSEADDR,
+  localAddress,
+  numberOption,
+  peekMessage,
+  remoteAddress,
+  setOption,
+  socketOption,
+  trySetOption,
+} from "../kernel/sockets.ts";
+import { countStep } from "../kernel/syscall-ffi.ts";
+import { Guard } from "../tracee/guard.ts";
+import type { DescriptorReference } from "./descriptors.ts";
+import { membershipsOf } from "./multicast.ts";
+import { messagesOf, refuseForNow } from "./socket-context.ts";
+import type { SocketContext } from "./socket-context.ts";
+import { inodeOf } from "./socket-queues.ts";
+
+type InternetSocket = Extract<OpenFile, { kind: "internet-socket" }>;
+type Connection = Pick<InternetSocket, "peer" | "waitsAt" | "lost" | "unsent">;
+
+const TCP_INFO = 11;
+const TCP_REPAIR = 19;
+const TCP_REPAIR_QUEUE = 20;
+const TCP_SEND_QUEUE = 2;
+const TCP_NO_QUEUE = 0;
+const REPAIR_ON = 1;
+/** Without a window probe: nothing is to be sent on account of a look. */
+const REPAIR_OFF_QUIETLY = -1;
+const SIOCOUTQ = 0x5411;
+const POLLRDHUP = 0x2000;
+const PORT_AT = 2;
+const SENT_ITS_END = new Set([TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_CLOSING]);
+const RECEIVED_THE_END = new Set([TCP_CLOSE_WAIT, TCP_LAST_ACK, TCP_CLOSING]);
+
+export function captureInternetSocket(
+  context: SocketContext,
+  fd: Fd,
+  reference: DescriptorReference,
+  common: { readonly id: number; readonly flags: number },
+): OpenFile {
+  const family = numberOption(fd, SOL_SOCKET, SO_DOMAIN) === AF_INET ? 2 : 10;
+  const protocol = numberOption(fd, SOL_SOCKET, SO_PROTOCOL) === IPPROTO_TCP ? 6 : 17;
+  const local = localAddress(fd);
+  const remote = remoteAddress(fd);
+  const facts = context.internet.find(({ inode }) => inode === Number(inodeOf(reference)));
+  const memberships = protocol === IPPROTO_TCP ? [] : membershipsOf(fd, family);
+  return {
+    kind: "internet-socket",
+    ...common,
+    family,
+    protocol,
+    shutdown: facts?.shutdown ?? 0,
+    options: readOptions(fd, family, protocol).map(([level, name, value]) => [level, name, value.toString("base64")]),
+    unread: messagesOf(context, reference),
+    ...(local.readUInt16BE(PORT_AT) === 0 ? {} : { local: local.toString("base64") }),
+    ...(remote === null ? {} : { remote: remote.toString("base64") }),
+    ...(memberships.length === 0 ? {} : { memberships }),
+    ...(protocol === IPPROTO_TCP ? stateOf(context, fd, reference, facts) : {}),
+  };
+}
+
+function stateOf(
+  context: SocketContext,
+  fd: Fd,
+  reference: DescriptorReference,
+  facts: InternetSocketFacts | undefined,
+): Connection & Pick<InternetSocket, "backlog"> {
+  const state = facts?.state ?? TCP_CLOSE;
+  if (state === TCP_LISTEN) return { backlog: facts?.sent ?? 0 };
+  // A closed one that was connected has been shut down by the kernel both ways; one that never was, has not.
+  if (state === TCP_CLOSE || facts === undefined) {
+    const events = pollNow(fd, POLLIN | POLLRDHUP);
+    if ((events & POLLRDHUP) === 0) return {};
+    return { lost: (events & POLLERR) !== 0 ? "reset" : "closed" };
+  }
+  // Still being connected: the call that is under way, or the program's next one, finds that it failed.
+  if (state === TCP_SYN_SENT) return connectingOf(reference, context);
+  const other = otherEnd(context.internet, facts);
+  const peer = other === undefined || other.inode === 0 ? undefined : context.idOf(other.inode);
+  if (other !== undefined && peer !== undefined) return { peer, ...unsentOf(context, fd, reference, other) };
+  if (other !== undefined && other.inode === 0 && !SENT_ITS_END.has(other.state)) {
+    const waitsAt = listenerOf(context, other);
+    if (waitsAt === undefined) return outside(reference, facts, context);
+    if (other.received > 0 || facts.sent > 0)
+      throw refuseForNow(reference, "a TCP connection that was not accepted yet, with bytes on their way");
+    return { waitsAt };
+  }
+  const isHere = other !== undefined || isLoopback(facts.remoteAddress);
+  if (isHere && RECEIVED_THE_END.has(state)) return { lost: "closed" };
+  if (isHere && SENT_ITS_END.has(state)) return { lost: "closed" };
+  return outside(reference, facts, context);
+}
+
+function connectingOf({ pid, fd }: DescriptorReference, context: SocketContext): Connection {
+  context.warnings.push(
+    `Process ${pid}: descriptor ${fd} was being connected by TCP; after a restart the program finds that the connection failed`,
+  );
+  return { lost: "outside" };
+}
+
+function outside({ pid, fd }: DescriptorReference, facts: InternetSocketFacts, context: SocketContext): Connection {
+  const address = `${addressText(facts.remoteAddress)}:${facts.remotePort}`;
+  context.warnings.push(
+    `Process ${pid}: descriptor ${fd} is a TCP connection to ${address}, outside the job; after a restart the program finds it reset`,
+  );
+  return { lost: "outside" };
+}
+
+/** The kernel's record of the other end, where that is on this machine. */
+export function otherEnd(all: readonly InternetSocketFacts[], facts: InternetSocketFacts): InternetSocketFacts | undefined {
+  return all.find(
+    (one) =>
+      one.protocol === facts.protocol &&
+      one.localPort === facts.remotePort &&
+      one.remotePort === facts.localPort &&
+      one.state !== TCP_LISTEN &&
+      plain(one.localAddress).equals(plain(facts.remoteAddress)) &&
+      plain(one.remoteAddress).equals(plain(facts.localAddress)),
+  );
+}
+
+function listenerOf(context: SocketContext, waiting: InternetSocketFacts): number | undefined {
+  const isAny = (address: Buffer): boolean => address.every((byte) => byte === 0);
+  const found = context.internet.find(
+    (one) =>
+      one.state === TCP_LISTEN &&
+      one.localPort === waiting.localPort &&
+      (isAny(one.localAddress) || plain(one.localAddress).equals(plain(waiting.localAddress))) &&
+      context.idOf(one.inode) !== undefined,
+  );
+  return found === undefined ? undefined : context.idOf(found.inode);
+}
+
+const MAPPED = Buffer.from("00000000000000000000ffff", "hex");
+
+/** The IPv4 address in an IPv6 one. */
+function plain(address: Buffer): Buffer {
+  return address.length === 16 && address.subarray(0, 12).equals(MAPPED) ? address.subarray(12) : address;
+}
+
+export function isLoopback(address: Buffer): boolean {
+  const bytes = plain(address);
+  return bytes.length === 4 ? bytes[0] === 127 : bytes.equals(Buffer.from("00000000000000000000000000000001", "hex"));
+}
+
+export function addressText(address: Buffer): string {
+  const bytes = plain(address);
+  if (bytes.length === 4) return [...bytes].join(".");
+  return `[${Array.from({ length: 8 }, (_, index) => bytes.readUInt16BE(2 * index).toString(16)).join(":")}]`;
+}
+
+/** struct tcp_info, include/uapi/linux/tcp.h */
+const INFO = { notSentBytes: 144, receivedBytes: 128, sentBytes: 200, sentAgainBytes: 208, length: 216 } as const;
+
+function infoOf(fd: Fd): { readonly written: number; readonly received: number } | null {
+  const info = socketOption(fd, IPPROTO_TCP, TCP_INFO);
+  if (info === null || info.length < INFO.length) return null;
+  const word = (at: number): number => Number(info.readBigUInt64LE(at));
+  return {
+    written: word(INFO.sentBytes) - word(INFO.sentAgainBytes) + info.readUInt32LE(INFO.notSentBytes),
+    received: word(INFO.receivedBytes),
+  };
+}
+
+/** What this end has written and the other has not received. */
+function unsentOf(
+  context: SocketContext,
+  fd: Fd,
+  reference: DescriptorReference,
+  other: InternetSocketFacts,
+): Pick<InternetSocket, "unsent"> {
+  const queued = queuedBytes(fd);
+  if (queued === 0) return {};
+  using own = context.open(other.inode);
+  const [here, there] = [infoOf(fd), own === null ? null : infoOf(own.fd)];
+  if (here === null || there === null) throw refuseForNow(reference, "a TCP connection with bytes on their way");
+  // The end of a stream counts as a byte, at either side, once it is sent or received.
+  const unsentBytes = Math.max(0, Math.min(queued, here.written - there.received));
+  if (unsentBytes === 0) return {};
+  const queue = sendQueue(fd, queued);
+  if (queue === null)
+    throw refuseForNow(
+      reference,
+      `a TCP connection with ${unsentBytes} bytes that its other end has no room for, which only root can look at`,
+    );
+  return { unsent: queue.subarray(Math.max(0, queue.length - unsentBytes)).toString("base64") };
+}
+
+function queuedBytes(fd: Fd): number {
+  const count = Buffer.alloc(64);
+  return tryIoctlBuffer(fd, SIOCOUTQ, count) < 0 ? 0 : count.readInt32LE(0);
+}
+
+/** All that is not acknowledged; null where this user may not look. A guard takes the socket out of repair should we be killed. */
+function sendQueue(fd: Fd, queued: number): Buffer | null {
+  const reuse = numberOption(fd, SOL_SOCKET, SO_REUSEADDR) ?? 0;
+  const word = (value: number): Buffer => {
+    const bytes = Buffer.alloc(64);
+    bytes.writeInt32LE(value, 0);
+    return bytes;
+  };
+  using _guard = new Guard(
+    [fd],
+    [
+      { number: SYSCALLS.setsockopt, arguments: [fd, IPPROTO_TCP, TCP_REPAIR, word(REPAIR_OFF_QUIETLY), 4] },
+      // Leaving the mode forgets it.
+      { number: SYSCALLS.setsockopt, arguments: [fd, SOL_SOCKET, SO_REUSEADDR, word(reuse), 4] },
+    ],
+  );
+  countStep("socket");
+  if (trySetOption(fd, IPPROTO_TCP, TCP_REPAIR, REPAIR_ON) < 0) return null;
+  try {
+    countStep("socket");
+    setOption(fd, IPPROTO_TCP, TCP_REPAIR_QUEUE, TCP_SEND_QUEUE);
+    return peekMessage(fd, queued)?.bytes ?? Buffer.alloc(0);
+  } finally {
+    countStep("socket");
+    trySetOption(fd, IPPROTO_TCP, TCP_REPAIR_QUEUE, TCP_NO_QUEUE);
+    setOption(fd, IPPROTO_TCP, TCP_REPAIR, REPAIR_OFF_QUIETLY);
+    countStep("socket");
+    setOption(fd, SOL_SOCKET, SO_REUSEADDR, reuse);
+  }
+}

@@ -1,0 +1,146 @@
+/** `cairn restart`: brings a job back, in this terminal or in the background. */
+import { Option } from "commander";
+import type { Command } from "commander";
+import { CairnError } from "../base/errors.ts";
+import { parseDuration } from "../base/duration.ts";
+import { parseCheckpointName } from "../store/mod.ts";
+import { restartJob } from "../supervisor/restart-job.ts";
+import { parsePathMove } from "../restore/moved-paths.ts";
+import type { PathMove } from "../restore/moved-paths.ts";
+import { SignalRelay } from "../supervisor/signal-relay.ts";
+import type { RestartRequest, Restarted } from "../supervisor/restart-job.ts";
+import { endBySignal } from "./end-like-job.ts";
+import { EXIT_OK } from "./exit-codes.ts";
+import { formatAge } from "./format.ts";
+import type { Finish } from "./main.ts";
+import { printOut } from "./output.ts";
+import { storeOf } from "./store-option.ts";
+import { say, superviseToTheEnd } from "./supervised.ts";
+
+interface RestartOptions {
+  readonly detach?: true;
+  readonly files: RestartRequest["files"];
+  readonly pids: RestartRequest["pids"];
+  readonly map: readonly PathMove[];
+  readonly every?: number;
+  readonly dryRun?: true;
+  readonly json?: true;
+  readonly quiet?: true;
+}
+
+const help = `
+Examples:
+  cairn restart lu                      from the newest checkpoint, in this terminal
+  cairn restart lu@3                    from checkpoint 3
+  cairn restart lu --every 10min        and goes on taking checkpoints
+  cairn restart lu --detach             in the background; its output goes to a file
+  cairn restart lu --dry-run            only says what differs here, and whether it could go on
+  cairn restart lu --map /home/ada=/scratch/ada    its files lie elsewhere on this machine
+
+By default output files are taken back to where they were at the checkpoint, so that nothing is written twice; what is cut off,
+with what other programs appended since, is kept in the job's folder (--files rewind). With --files keep they stay as they are,
+with --files fail a difference is an error.
+Standard input, output and error that were files are so again. Those that were a terminal or a pipe from outside the job are those
+of cairn restart now: this terminal, or what you redirect them to.
+Pids are kept; where they are taken, or not this user's to choose, the job gets a pid namespace of its own (--pids auto). With
+--pids host it gets the same pids in this system or is refused, with who has them; with --pids namespace it always gets a namespace.
+--map holds for open and mapped files, programs and directories; what the program itself remembers of paths it does not change.
+Everything that stands against a restart is told at once, before anything is started.
+`;
+
+export function define(command: Command, finish: Finish): void {
+  command
+    .description("Brings a job back from a checkpoint.")
+    .argument("<job[@number]>", "the job, and a checkpoint of it if not the newest")
+    .option("-d, --detach", "in the background, in a session of its own")
+    .addOption(new Option("--files <rule>", "what to do with output files").choices(["rewind", "keep", "fail"]).default("rewind"))
+    .addOption(new Option("--pids <rule>", "where the job gets its pids").choices(["auto", "host", "namespace"]).default("auto"))
+    .addOption(
+      new Option("--map </old=/new>", "a folder or file lies elsewhere here (may be repeated)")
+        .argParser((text: string, moves: readonly PathMove[]) => [...moves, parsePathMove(text)])
+        .default([], "none"),
+    )
+    .option("--dry-run", "start nothing: say what differs here, and whether the job could go on")
+    .option("--json", "with --dry-run: print JSON")
+    .addOption(new Option("--every <duration>", "take a checkpoint at this interval").argParser(parseDuration))
+    .option("-q, --quiet", "do not say what was restarted")
+    .addHelpText("after", help)
+    .action(finish((target: string, options: RestartOptions, self: Command) => restart(target, options, self)));
+}
+
+async function restart(target: string, options: RestartOptions, command: Command): Promise<number> {
+  const store = storeOf(command);
+  const { job: name, number = null } = parseCheckpointName(target);
+  const chosen = { store, name, number, files: options.files, pids: options.pids, moves: options.map };
+  if (options.dryRun === true) {
+    const { dryRun } = await import("./restart-dry-run.ts");
+    return dryRun(chosen, options.json === true);
+  }
+  if (options.json === true) throw new CairnError("usage", "--json goes with --dry-run: a restarted job has the output for itself");
+  const background = options.detach === true ? await import("./background.ts") : null;
+  const report = background?.tryReporter() ?? null;
+  if (background !== null && report === null) {
+    // A name that is wrong is told of here rather than by way of the background.
+    printOut(`${await background.restartInBackground(store.job(name))}\n`);
+    return EXIT_OK;
+  }
+  const quiet = options.quiet === true;
+  let relay: SignalRelay | undefined;
+  // What a background is sent is between it and its sender; nobody reads there.
+  const untilBegin = report === null ? sayingThatItWasGivenUp() : null;
+  const request: RestartRequest = {
+    ...chosen,
+    detached: options.detach === true,
+    onBegin: () => {
+      relay = new SignalRelay();
+      untilBegin?.[Symbol.dispose]();
+    },
+    onReady: (restarted) => {
+      if (!quiet) tell(restarted, options.detach === true ? null : say);
+      relay?.jobBegins();
+    },
+  };
+  let restarted: Restarted;
+  try {
+    restarted = await restartJob(request);
+  } catch (error) {
+    untilBegin?.[Symbol.dispose]();
+    relay?.terminal.settle(true);
+    relay?.[Symbol.dispose]();
+    if (report !== null) return report.failed(error);
+    throw error;
+  }
+  report?.running(lineFor(restarted));
+  return superviseToTheEnd({
+    ...restarted,
+    relay: relay ?? new SignalRelay(),
+    everyMs: options.every ?? null,
+    quiet,
+    nameChosenByUser: true,
+  });
+}
+
+/** For as long as the image is read and checked: Ctrl-C then ends us, and the user is told how things stand. */
+function sayingThatItWasGivenUp(): Disposable {
+  const handler = (_name: NodeJS.Signals, signal: number): never => {
+    say("The restart was given up; nothing was changed");
+    return endBySignal(signal);
+  };
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  for (const signal of signals) process.on(signal, handler);
+  return {
+    [Symbol.dispose]: () => {
+      for (const signal of signals) process.off(signal, handler);
+    },
+  };
+}
+
+function tell(restarted: Restarted, headline: ((line: string) => void) | null): void {
+  headline?.(lineFor(restarted));
+  for (const warning of restarted.warnings) say(`Note: ${warning}`);
+}
+
+function lineFor({ job, checkpoint, keeper }: Restarted): string {
+  const age = formatAge(Date.parse(checkpoint.manifest.takenAt), Date.now());
+  return `Job "${job.name}" goes on from checkpoint ${checkpoint.number}, taken ${age} (process ${keeper.rootPid})`;
+}

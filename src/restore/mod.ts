@@ -1,0 +1,33 @@
+/**
+ * Restore turns an image back into a living process tree. A `RestoreRequest` says from what and under which rules;
+ * a `RestoredJob` is complete but not yet running: `release` lets it go, `kill` leaves nothing behind.
+ */
+import type { Fd } from "../base/ids.ts";
+import type { ImageReader } from "../image/mod.ts";
+import type { Keeper } from "../tracee/mod.ts";
+
+export interface RestoreRequest {
+  readonly reader: ImageReader;
+  /** Output files: taken back to the checkpoint, left as they are, or a reason to refuse when they differ. */
+  readonly files: "rewind" | "keep" | "fail";
+  /** Where what is cut off from output files is kept (made when needed, 0700). */
+  readonly asideDirectory: string;
+  /** `host`: the same pids here or fail; `namespace`: in a pid namespace; `auto`: here if they are free and we may. */
+  readonly pids: "auto" | "host" | "namespace";
+  /** What the terminal, and pipes that led out of the tree, are bound to: the restarter's stdin, stdout, stderr. */
+  readonly standardStreams: readonly [Fd, Fd, Fd];
+  /** In a session of its own, without a controlling terminal. */
+  readonly detached: boolean;
+  /** File to which the keeper appends its records (see tracee/keeper.ts). */
+  readonly recordPath: string;
+}
+
+export interface RestoredJob {
+  readonly keeper: Keeper;
+  /** What differs from the checkpoint, in words: a file that grew, another kernel, bytes kept aside. */
+  readonly warnings: readonly string[];
+  release(): void;
+  kill(): void;
+}
+
+export { restoreTree } from "./restore.ts";

@@ -1,0 +1,278 @@
+/**
+ * System calls inside a stopped process, in a way that leaves nothing behind: neither when all goes well, nor when
+ * this process is killed at any instruction (see x86-64/trampoline.ts).
+ *
+ * Invariants:
+ * - while a thread's registers point into a trampoline, the trampoline brings it back by itself;
+ * - registers are pointed at the trampoline before the signal mask is closed, and the mask is opened before they are
+ *   set back: a kill in between leaves a thread whose trampoline sets its mask;
+ * - the main thread borrowed stays borrowed as long as the scratch mapping exists, and only its trampoline unmaps it.
+ */
+import { AssertionError, assert } from "../base/assert.ts";
+import { CairnError } from "../base/errors.ts";
+import type { Pid, RemoteAddress, Tid } from "../base/ids.ts";
+import { asRemoteAddress } from "../base/ids.ts";
+import { SYSCALLS } from "../kernel/abi/x86-64/syscalls.ts";
+import {
+  EVENT_CLONE,
+  EVENT_STOP,
+  GONE,
+  SYSCALL_STOP_SIGNAL,
+  TRACE_CLONE,
+  TRACE_SYSCALL_GOOD,
+  eventMessage,
+  getGeneralRegisters,
+  interrupt,
+  resume,
+  resumeToSyscall,
+  setGeneralRegisters,
+  setOptions,
+  setSignalMask,
+} from "../kernel/ptrace.ts";
+import type { WaitOutcome } from "../kernel/ptrace.ts";
+import { ProcessGone, RemoteMemoryFile, readRemoteExactly } from "../kernel/remote-memory.ts";
+import { unresponsive, waitPatiently } from "./patience.ts";
+import { Registers } from "./x86-64/registers.ts";
+import { TRAMPOLINE_BYTES, trampoline } from "./x86-64/trampoline.ts";
+import type { TrampolineVariant } from "./x86-64/trampoline.ts";
+import { findTrampolinePlace } from "./x86-64/trampoline-place.ts";
+import type { ExecutableRange } from "./x86-64/trampoline-place.ts";
+
+const ALL_SIGNALS = 0xffff_ffff_ffff_ffffn;
+/** Stops on the way to the end of one system call: two, and a few for job control. More means that we are lost. */
+const MAX_STOPS = 1000;
+export const SCRATCH_BYTES = 65536;
+const PROT_READ_WRITE = 3n;
+const MAP_PRIVATE_ANONYMOUS = 0x22n;
+
+/** A stopped thread as the freeze found it. */
+export interface BorrowableThread {
+  readonly tid: Tid;
+  readonly registers: Registers;
+  readonly signalMask: bigint;
+}
+
+/** Waits for the next stop of a thread that is about to stop; the end of the thread is thrown as ProcessGone. Errors: `unsupported` when it does not come. */
+export function waitForStop(pid: Pid, tid: Tid): Extract<WaitOutcome, { kind: "stopped" }> {
+  const outcome = waitPatiently(tid);
+  if (outcome.kind === "stopped") return outcome;
+  if (outcome.kind === "nothing") throw unresponsive(pid, tid);
+  throw new ProcessGone(pid);
+}
+
+function alive<T>(pid: Pid, value: T | typeof GONE): T {
+  if (value === GONE) throw new ProcessGone(pid);
+  return value;
+}
+
+/** One thread on its trampoline. */
+export class BorrowedThread {
+  readonly tid: Tid;
+  readonly #pid: Pid;
+  readonly #own: BorrowableThread;
+  #place: RemoteAddress;
+  readonly #memory: RemoteMemoryFile;
+
+  constructor(pid: Pid, thread: BorrowableThread, place: RemoteAddress, memory: RemoteMemoryFile, variant: TrampolineVariant) {
+    this.#pid = pid;
+    this.tid = thread.tid;
+    this.#own = thread;
+    this.#place = place;
+    this.#memory = memory;
+    this.write(variant);
+    this.#load(SYSCALLS.getpid, []);
+    alive(pid, setSignalMask(this.tid, ALL_SIGNALS));
+  }
+
+  write(variant: TrampolineVariant): void {
+    this.#memory.write(this.#place, trampoline(this.#own.registers, this.#own.signalMask, variant));
+  }
+
+  /**
+   * From now on the thread uses the trampoline at `place`, with `variant`. Takes effect with the registers of the next
+   * call, in one step, so that a kill meets either the old trampoline or the new one with its call loaded.
+   */
+  moveTo(place: RemoteAddress, variant: TrampolineVariant): void {
+    this.#place = place;
+    this.write(variant);
+  }
+
+  #load(number: number, args: readonly bigint[]): void {
+    const registers = this.#own.registers.copy();
+    registers.loadSyscall(this.#place, number, args);
+    alive(this.#pid, setGeneralRegisters(this.tid, registers.bytes));
+  }
+
+  /**
+   * Makes one system call in the thread: its result, negated errno included. `onClone` is told of a process that the
+   * call makes, in this process's numbering.
+   */
+  call(number: number, args: readonly bigint[], onClone?: (child: Tid) => void): bigint {
+    this.#load(number, args);
+    let entered = false;
+    let signal = 0;
+    for (let stops = 0; stops < MAX_STOPS; stops += 1) {
+      alive(this.#pid, resumeToSyscall(this.tid, signal));
+      signal = 0;
+      const stop = waitForStop(this.#pid, this.tid);
+      if (stop.event === 0 && stop.signal === SYSCALL_STOP_SIGNAL) {
+        if (entered) return resultOf(this.tid, this.#pid);
+        entered = true;
+      } else if (stop.event === EVENT_CLONE) {
+        onClone?.(alive(this.#pid, eventMessage(this.tid)) as Tid);
+      } else if (stop.event === 0) {
+        // SIGSTOP can't be blocked: hand it on, the group stop that follows holds until we let go.
+        signal = stop.signal;
+      }
+      // Anything else is a group stop or the trap of an earlier interrupt: go on.
+    }
+    throw new AssertionError(`thread ${this.tid} never reached the end of system call ${number}`);
+  }
+
+  /** Sets the thread back to where it was, stopped in the state that PTRACE_INTERRUPT leaves. */
+  giveBack(): void {
+    alive(this.#pid, interrupt(this.tid));
+    let signal = 0;
+    for (let stops = 0; ; stops += 1) {
+      assert(stops < MAX_STOPS, `thread ${this.tid} never stops`);
+      alive(this.#pid, resume(this.tid, signal));
+      const stop = waitForStop(this.#pid, this.tid);
+      if (stop.event === EVENT_STOP) break;
+      signal = stop.event === 0 && stop.signal !== SYSCALL_STOP_SIGNAL ? stop.signal : 0;
+    }
+    alive(this.#pid, setSignalMask(this.tid, this.#own.signalMask));
+    alive(this.#pid, setGeneralRegisters(this.tid, this.#own.registers.bytes));
+  }
+}
+
+function resultOf(tid: Tid, pid: Pid): bigint {
+  const registers = new Registers(alive(pid, getGeneralRegisters(tid)));
+  return BigInt.asIntN(64, registers.get("rax"));
+}
+
+/** Makes a system call in a thread; the result, a negated errno included. */
+export type RemoteCall = (number: number, ...args: bigint[]) => bigint;
+
+/**
+ * A process whose threads can be made to do system calls, with a scratch mapping for their arguments and results.
+ * Precondition: every thread of the process is stopped by us; threads[0] is alive.
+ */
+export class RemoteSyscalls implements Disposable {
+  readonly pid: Pid;
+  readonly scratch: RemoteAddress;
+  readonly scratchBytes = SCRATCH_BYTES;
+  readonly #memory: RemoteMemoryFile;
+  readonly #place: RemoteAddress;
+  readonly #main: BorrowedThread;
+  readonly #threads: ReadonlyMap<Tid, BorrowableThread>;
+  #closed = false;
+
+  constructor(pid: Pid, threads: readonly BorrowableThread[], executable: readonly ExecutableRange[]) {
+    const first = threads[0];
+    if (first === undefined) throw new ProcessGone(pid);
+    this.pid = pid;
+    this.#threads = new Map(threads.map((thread) => [thread.tid, thread]));
+    this.#memory = new RemoteMemoryFile(pid);
+    let main: BorrowedThread | undefined;
+    try {
+      const place = findTrampolinePlace(this.#memory, executable, 2 * TRAMPOLINE_BYTES);
+      if (place === null) {
+        throw new CairnError(
+          "unsupported",
+          `Cannot save process ${pid}: it has no executable memory with room for ${2 * TRAMPOLINE_BYTES} bytes`,
+          {
+            data: { pid },
+          },
+        );
+      }
+      this.#place = place;
+      main = new BorrowedThread(pid, first, place, this.#memory, { kind: "map", lengthBytes: SCRATCH_BYTES });
+      const mapped = main.call(SYSCALLS.mmap, [0n, BigInt(SCRATCH_BYTES), PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1n, 0n]);
+      if (mapped < 0n) {
+        throw new CairnError("unsupported", `Cannot save process ${pid}: no room for ${SCRATCH_BYTES >> 10} KiB in its address space`, {
+          data: { pid, errno: Number(-mapped) },
+          hint: "A limit of it is reached (ulimit -v, ulimit -d) or the system has no memory; raise it with prlimit, or try again. The job runs on unchanged",
+        });
+      }
+      this.scratch = asRemoteAddress(mapped);
+      main.write({ kind: "call", scratch: { address: mapped, lengthBytes: SCRATCH_BYTES } });
+      this.#main = main;
+    } catch (error) {
+      try {
+        main?.giveBack();
+      } finally {
+        this.#memory[Symbol.dispose]();
+      }
+      throw error;
+    }
+  }
+
+  /** A system call in the main thread. */
+  call(number: number, ...args: bigint[]): bigint {
+    return this.#main.call(number, args);
+  }
+
+  /** Runs `work` with a caller for system calls in `tid`, which is given back afterwards. */
+  inThread<T>(tid: Tid, work: (call: RemoteCall) => T): T {
+    if (tid === this.#main.tid) return work((number, ...args) => this.#main.call(number, args));
+    const thread = this.#threads.get(tid);
+    if (thread === undefined) throw new ProcessGone(this.pid);
+    const second = asRemoteAddress(this.#place + BigInt(TRAMPOLINE_BYTES));
+    const borrowed = new BorrowedThread(this.pid, thread, second, this.#memory, { kind: "call", scratch: null });
+    try {
+      return work((number, ...args) => borrowed.call(number, args));
+    } finally {
+      borrowed.giveBack();
+    }
+  }
+
+  /**
+   * clone(2) in the main thread: the new process, stopped under our trace, standing at the trampoline. The caller
+   * reaps it by `reapClone`. Gives a negated errno when the process can't be copied.
+   */
+  clone(flags: bigint): { readonly child: Tid; readonly numberInside: bigint; readonly place: RemoteAddress } | { readonly errno: number } {
+    this.#main.write({ kind: "clone", scratch: { address: this.scratch, lengthBytes: SCRATCH_BYTES } });
+    let child: Tid | undefined;
+    // Only now: what the call makes is ours from its first instruction on.
+    alive(this.pid, setOptions(this.#main.tid, TRACE_SYSCALL_GOOD | TRACE_CLONE));
+    const result = this.#main.call(SYSCALLS.clone, [flags, 0n, 0n, 0n, 0n], (made) => {
+      child = made;
+    });
+    if (result < 0n || child === undefined) {
+      this.#main.write({ kind: "call", scratch: { address: this.scratch, lengthBytes: SCRATCH_BYTES } });
+      return { errno: Number(-result) };
+    }
+    return { child, numberInside: result, place: this.#place };
+  }
+
+  /** Waits, inside, for a child made by `clone` that has ended. */
+  reapClone(numberInside: bigint): void {
+    this.#main.call(SYSCALLS.wait4, [numberInside, 0n, 0x40000000n, 0n]);
+    this.#main.write({ kind: "call", scratch: { address: this.scratch, lengthBytes: SCRATCH_BYTES } });
+  }
+
+  readScratch(lengthBytes: number, offsetBytes = 0): Buffer {
+    return readRemoteExactly(this.pid, asRemoteAddress(this.scratch + BigInt(offsetBytes)), lengthBytes);
+  }
+
+  writeScratch(bytes: Uint8Array, offsetBytes = 0): void {
+    this.#memory.write(asRemoteAddress(this.scratch + BigInt(offsetBytes)), bytes);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    try {
+      // In the second place, whose trampoline unmaps nothing: killed after this call, the thread must not unmap twice what
+      // another thread may have mapped again by then.
+      this.#main.moveTo(asRemoteAddress(this.#place + BigInt(TRAMPOLINE_BYTES)), { kind: "call", scratch: null });
+      this.#main.call(SYSCALLS.munmap, [this.scratch, BigInt(SCRATCH_BYTES)]);
+      this.#main.giveBack();
+      this.#memory.write(this.#place, Buffer.alloc(2 * TRAMPOLINE_BYTES));
+    } catch (error) {
+      if (!(error instanceof ProcessGone)) throw error;
+    } finally {
+      this.#memory[Symbol.dispose]();
+    }
+  }
+}

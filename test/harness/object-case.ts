@@ -1,0 +1,108 @@
+/**
+ * One fixture per kernel object: it sets the thing up, says "ready", waits for the go-file, looks whether all is as it
+ * was, and says "ok" or what differs. A case takes it through every way in which a checkpoint can be lived through:
+ * - the job goes on after the checkpoint, undamaged;
+ * - restarted from that checkpoint, checkpointed again, crashed, restarted from the second;
+ * - restarted once more from the first.
+ */
+import assert from "node:assert/strict";
+import { rmSync } from "node:fs";
+import { basename } from "node:path";
+import { test, type TestContext } from "node:test";
+import { Job, touch } from "./job.ts";
+import { Place, withoutEngine } from "./place.ts";
+import { describeProcesses } from "./processes.ts";
+import { compileC } from "./programs.ts";
+import { until } from "./wait.ts";
+
+const SKIP_STATUS = 77;
+const EXIT_UNSUPPORTED = 69;
+
+export interface ObjectCase {
+  /** Path of the C source under test/programs/objects, without `.c`. */
+  readonly fixture: string;
+  readonly arguments?: readonly string[];
+  readonly flags?: readonly string[];
+  readonly needsRoot?: boolean;
+  /** Checkpoints that are taken before the one that is restarted from: what was stopped once may look otherwise when it is stopped again. */
+  readonly before?: number;
+  /** What may be refused, by a message that matches, instead of being carried over; the job must then run on. */
+  readonly mayBeRefused?: RegExp;
+  /** Removes what outlives processes, however the case ends. */
+  readonly cleanUp?: (place: Place) => void;
+}
+
+export function objectCase(sentence: string, options: ObjectCase): void {
+  test(sentence, async (t) => {
+    if (options.needsRoot === true && process.getuid?.() !== 0) return t.skip("needs root");
+    const compiled = compileC(`objects/${options.fixture}.c`, ...(options.flags ?? []));
+    if ("missing" in compiled) return t.skip(compiled.missing);
+    await using place = new Place();
+    const argv = [compiled.path, place.path("go"), ...(options.arguments ?? [])];
+    try {
+      await (withoutEngine ? uninterrupted(t, place, argv) : throughEverything(t, place, argv, options));
+    } finally {
+      await place.killEverything();
+      options.cleanUp?.(place);
+    }
+  });
+}
+
+async function uninterrupted(t: TestContext, place: Place, argv: readonly string[]): Promise<void> {
+  const started = place.start(argv[0] ?? "", argv.slice(1), { stdout: place.path("out") });
+  let ended = false;
+  void started.ended.then(() => (ended = true));
+  await until("the fixture is ready", () => ended || place.read("out").includes("ready\n"));
+  touch(place.path("go"));
+  await until("the fixture ends", () => ended);
+  const outcome = await started.ended;
+  if (outcome.status === SKIP_STATUS) return t.skip(outcome.stdout.trim());
+  assert.deepEqual([outcome.stdout, outcome.status], ["ready\nok\n", 0], outcome.stderr);
+  nothingLeft(place);
+}
+
+async function throughEverything(t: TestContext, place: Place, argv: readonly string[], options: ObjectCase): Promise<void> {
+  const go = place.path("go");
+  const job = new Job(place, argv, { name: basename(options.fixture) });
+  await until("the fixture is ready", () => job.outcome !== undefined || job.out.includes("ready\n"));
+  if (job.outcome?.status === SKIP_STATUS) return t.skip(job.out.trim());
+
+  for (let taken = 0; taken < (options.before ?? 0); taken += 1) {
+    const outcome = await job.checkpoint();
+    assert.equal(outcome.status, 0, `an earlier checkpoint failed: ${outcome.stderr}${job.explain()}`);
+  }
+  const first = await job.checkpoint();
+  if (first.status === EXIT_UNSUPPORTED && options.mayBeRefused !== undefined) {
+    assert.match(first.stderr, options.mayBeRefused, "the refusal says why");
+    t.diagnostic(`refused: ${first.stderr.trim()}`);
+    touch(go);
+    return saysOk(job, "going on after the refusal");
+  }
+  assert.equal(first.status, 0, `the first checkpoint failed: ${first.stderr}${job.explain()}`);
+  touch(go);
+  await saysOk(job, "going on after the checkpoint");
+
+  rmSync(go);
+  await job.restartDetached();
+  assert.equal(job.out, "ready\n", "the restart takes the output back to the checkpoint");
+  const second = await job.checkpoint();
+  assert.equal(second.status, 0, `the checkpoint of the restarted job failed: ${second.stderr}${job.explain()}`);
+  await job.crash();
+  touch(go);
+  job.restart();
+  await saysOk(job, "restarted from the checkpoint of the restarted job");
+
+  job.restart(`${job.name}@1`);
+  await saysOk(job, "restarted once more from the first checkpoint");
+}
+
+async function saysOk(job: Job, what: string): Promise<void> {
+  const outcome = await job.end();
+  assert.deepEqual([job.out, outcome.status], ["ready\nok\n", 0], `${what}: ${job.explain()}`);
+  nothingLeft(job.place);
+}
+
+function nothingLeft(place: Place): void {
+  const left = place.living();
+  assert.equal(left.length, 0, `processes were left behind:\n${describeProcesses(left)}`);
+}

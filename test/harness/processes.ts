@@ -1,0 +1,113 @@
+/**
+ * What /proc says about the processes that a test started. They are found by an environment variable, `CAIRN_TEST_RUN`,
+ * that every one inherits, and by descent from one that has it: a program may clear its environment.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+
+export const TAG_VARIABLE = "CAIRN_TEST_RUN";
+
+export interface ProcessFacts {
+  readonly pid: number;
+  readonly parentPid: number;
+  readonly comm: string;
+  /** As in /proc/PID/stat: R, S, D, T (stopped), t (traced), Z. */
+  readonly state: string;
+  readonly tracerPid: number;
+  readonly threads: number;
+}
+
+/** A zombie whose other threads live is none: its first thread has ended, and the process goes on. */
+export function isOver({ state, threads }: ProcessFacts): boolean {
+  return state === "Z" && threads <= 1;
+}
+
+function tryRead(path: string): string | undefined {
+  try {
+    return readFileSync(path, "latin1");
+  } catch {
+    return undefined;
+  }
+}
+
+export function processFacts(pid: number): ProcessFacts | undefined {
+  const stat = tryRead(`/proc/${pid}/stat`);
+  const status = tryRead(`/proc/${pid}/status`);
+  if (stat === undefined || status === undefined) return undefined;
+  const nameEnd = stat.lastIndexOf(")");
+  const fields = stat.slice(nameEnd + 2).split(" ");
+  return {
+    pid,
+    parentPid: Number(fields[1]),
+    comm: stat.slice(stat.indexOf("(") + 1, nameEnd),
+    state: fields[0] ?? "?",
+    threads: Number(fields[17]),
+    tracerPid: Number(/^TracerPid:\s*(\d+)/m.exec(status)?.[1] ?? "0"),
+  };
+}
+
+function allPids(): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
+}
+
+/** Processes with the tag in their environment and all their descendants; zombies too. This process is never among them. */
+export function taggedProcesses(tag: string, variable: string = TAG_VARIABLE): ProcessFacts[] {
+  const facts = new Map<number, ProcessFacts>();
+  for (const pid of allPids()) {
+    const one = processFacts(pid);
+    if (one !== undefined && pid !== process.pid) facts.set(pid, one);
+  }
+  const found = new Set<number>();
+  for (const pid of facts.keys()) {
+    if (tryRead(`/proc/${pid}/environ`)?.split("\0").includes(`${variable}=${tag}`) === true) found.add(pid);
+  }
+  for (let grown = true; grown;) {
+    grown = false;
+    for (const one of facts.values()) {
+      if (found.has(one.parentPid) && !found.has(one.pid)) {
+        found.add(one.pid);
+        grown = true;
+      }
+    }
+  }
+  return [...found].flatMap((pid) => facts.get(pid) ?? []);
+}
+
+export function isAlive(pid: number): boolean {
+  const facts = processFacts(pid);
+  return facts !== undefined && !isOver(facts);
+}
+
+export function killIfAlive(pid: number, signal: NodeJS.Signals = "SIGKILL"): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
+  }
+}
+
+/** Threads that are stopped or traced: none may be left behind by a checkpoint that failed. */
+export function stoppedOrTraced(processes: readonly ProcessFacts[]): string[] {
+  return processes.flatMap(({ pid }) => {
+    let threads: string[];
+    try {
+      threads = readdirSync(`/proc/${pid}/task`);
+    } catch {
+      return [];
+    }
+    return threads.flatMap((tid) => {
+      const status = tryRead(`/proc/${pid}/task/${tid}/status`);
+      if (status === undefined) return [];
+      const state = /^State:\s*(\S)/m.exec(status)?.[1] ?? "?";
+      const tracer = Number(/^TracerPid:\s*(\d+)/m.exec(status)?.[1] ?? "0");
+      return state === "T" || state === "t" || tracer !== 0 ? [`thread ${tid} of ${pid}: state ${state}, traced by ${tracer}`] : [];
+    });
+  });
+}
+
+export function describeProcesses(processes: readonly ProcessFacts[]): string {
+  return processes
+    .map(({ pid, parentPid, comm, state, tracerPid }) => `${pid} (${comm}) parent ${parentPid} state ${state} tracer ${tracerPid}`)
+    .join("\n");
+}

@@ -1,0 +1,11 @@
+import { objectCase } from "../harness/mod.ts";
+
+objectCase("a checkpoint keeps pipes with the bytes in them", { fixture: "pipes" });
+objectCase("a checkpoint keeps named pipes with the bytes in them", { fixture: "fifos" });
+objectCase("a checkpoint keeps eventfds, signalfds and timerfds", { fixture: "events" });
+objectCase("a checkpoint keeps what an epoll watches and for what", { fixture: "epoll" });
+objectCase("a checkpoint keeps an epoll's watch on a file whose number is closed or used again", {
+  fixture: "epoll-lost-number",
+  mayBeRefused: /epoll/,
+});
+objectCase("a checkpoint keeps memfds, their seals and their mappings", { fixture: "memfds" });

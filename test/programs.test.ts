@@ -1,0 +1,39 @@
+/**
+ * Real programs, unchanged, cut at random moments of their progress. Whatever happens to them, they leave what an
+ * uninterrupted run leaves: the same exit status and the same bytes in every file.
+ */
+import assert from "node:assert/strict";
+import { test, type TestContext } from "node:test";
+import { cutAgainAndAgain, cutOnce, Place, randomForTest, runUninterrupted, withoutEngine, type Program } from "./harness/mod.ts";
+import { allPrograms } from "./harness/program-list.ts";
+
+/** For a second run of the suite on the same machine, as another user, fewer are enough: CAIRN_TEST_CUTS. */
+const MOST_CUTS = Number(process.env["CAIRN_TEST_CUTS"] ?? 10);
+const WORDS: Readonly<Record<number, string>> = { 4: "four", 5: "five", 10: "ten" };
+const only = process.env["CAIRN_TEST_PROGRAM"];
+
+const cutsOf = (program: Program): number => Math.min(program.cuts ?? MOST_CUTS, MOST_CUTS);
+
+async function throughCuts(t: TestContext, program: Program): Promise<void> {
+  const random = randomForTest(program.name, (message) => t.diagnostic(message));
+  await using uninterrupted = new Place();
+  const reference = await runUninterrupted(program, uninterrupted);
+  program.examine?.(uninterrupted);
+  if (withoutEngine) {
+    await using again = new Place();
+    assert.deepEqual(await runUninterrupted(program, again), reference, "two uninterrupted runs differ: the program is no measure");
+    return;
+  }
+  await cutOnce(program, () => new Place(), reference, random);
+  await cutAgainAndAgain(program, () => new Place(), reference, random, cutsOf(program));
+}
+
+for (const candidate of allPrograms()) {
+  const name = "program" in candidate ? candidate.program.name : candidate.name;
+  if (only !== undefined && only !== name) continue;
+  const cuts = "program" in candidate ? cutsOf(candidate.program) : MOST_CUTS;
+  test(`${name} is cut at ${WORDS[cuts] ?? cuts} random moments and leaves what an uninterrupted run leaves`, async (t) => {
+    if ("missing" in candidate) return t.skip(candidate.missing);
+    await throughCuts(t, candidate.program);
+  });
+}

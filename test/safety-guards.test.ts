@@ -1,0 +1,61 @@
+/**
+ * Kills the checkpointer at every step of its work where a guard stands by: on terminals, whose bytes are taken out and put back, and on
+ * sockets, which are set so that they can be looked into. Whenever it dies, terminals and sockets are what they were.
+ */
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { test } from "node:test";
+import { Job, Place, compileC, touch, until, withoutEngine } from "./harness/mod.ts";
+
+const KILLED = 128 + 9;
+const MOST_STEPS = 200;
+
+const cases = [
+  { fixture: "ptys", phase: "terminal" },
+  { fixture: "pty-half-line", phase: "terminal" },
+  { fixture: "unix-sockets", phase: "socket" },
+  { fixture: "rights", phase: "socket" },
+  { fixture: "tcp-full", phase: "socket", needsRoot: true },
+];
+
+for (const { fixture, phase, needsRoot } of cases) {
+  test(`a checkpoint of ${fixture} that is killed at any step of looking into a ${phase} leaves every byte in it`, async (t) => {
+    if (withoutEngine) return t.skip("needs the engine");
+    if (needsRoot === true && process.getuid?.() !== 0) return t.skip("needs root");
+    const compiled = compileC(`objects/${fixture}.c`);
+    if ("missing" in compiled) return t.skip(compiled.missing);
+    await using place = new Place();
+    const job = new Job(place, [compiled.path, place.path("go")]);
+    await job.says("ready\n");
+    // Without its supervisor a job is checkpointed by the command itself, which is then what gets killed.
+    job.supervisor.signal("SIGKILL");
+    await job.end();
+    let step = 1;
+    for (; step < MOST_STEPS; step++) {
+      const outcome = await place.cairn(["checkpoint", job.name], {
+        environment: { CAIRN_KILL_AT: String(step), CAIRN_KILL_IN: phase },
+      });
+      await until("the guard has done its work", () => guards() === 0);
+      if (outcome.status === 0) break;
+      assert.equal(outcome.status, KILLED, `killed at step ${step}: ${outcome.stderr}`);
+    }
+    t.diagnostic(`${step - 1} steps`);
+    assert.ok(step > 3, `the checkpoint works on a ${phase}`);
+    touch(place.path("go"));
+    await until("the fixture ends", () => job.out !== "ready\n");
+    assert.equal(job.out, "ready\nok\n");
+  });
+}
+
+function guards(): number {
+  const names = readdirSync("/proc")
+    .filter((name) => /^[0-9]+$/.test(name))
+    .map((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/comm`, "utf8");
+      } catch {
+        return "";
+      }
+    });
+  return names.filter((name) => name === "cairn-guard\n").length;
+}
