@@ -32,7 +32,9 @@ install_under_lock() {
       npm ci
     else
       npm ci --omit=dev
-    fi
+    fi || exit
+    # Cairn starts twice as quickly from one file; without it, it starts from its sources.
+    if find_node . 2>/dev/null; then "$node" --no-warnings scripts/bundle.ts || :; fi
   ) 9<"$1/package-lock.json"
 }
 

@@ -1,6 +1,7 @@
 /** `npm test`: runs the unit tests and the end-to-end tests, each file in a process of its own. */
 import { appendFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { renewBundle } from "./bundle/make.ts";
 import { parseTestOptions, planTests, usage, type TestOptions } from "./testing/options.ts";
 import { countOutcomes, printFailures, printFile, printOutcome, printRemark, printSummary } from "./testing/report.ts";
 import { killTestsUnderWay, runTestFile, type TestOutcome } from "./testing/run-file.ts";
@@ -22,6 +23,7 @@ function optionsOrExit(): TestOptions {
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 process.chdir(root);
+renewBundle(root);
 const { namePattern, ...plan } = planTests(root, optionsOrExit());
 const outcomes: TestOutcome[] = [];
 

@@ -1,23 +1,21 @@
-/** `cairn restart`: brings a job back, in this terminal or in the background. */
+/**
+ * `cairn restart`: brings a job back, in this terminal or in the background. What does it is loaded only where it is done: the
+ * foreground of a restart in the background does nothing but wait.
+ */
 import { Option } from "commander";
 import type { Command } from "commander";
 import { CairnError } from "../base/errors.ts";
 import { parseDuration } from "../base/duration.ts";
 import { parseCheckpointName } from "../store/mod.ts";
-import { restartJob } from "../supervisor/restart-job.ts";
 import { parsePathMove } from "../restore/moved-paths.ts";
 import type { PathMove } from "../restore/moved-paths.ts";
-import { SignalRelay } from "../supervisor/signal-relay.ts";
-import type { RestartRequest, Restarted } from "../supervisor/restart-job.ts";
-import { endBySignal } from "./end-like-job.ts";
+import type { RestartRequest } from "../supervisor/restart-job.ts";
 import { EXIT_OK } from "./exit-codes.ts";
-import { formatAge } from "./format.ts";
 import type { Finish } from "./main.ts";
 import { printOut } from "./output.ts";
 import { storeOf } from "./store-option.ts";
-import { say, superviseToTheEnd } from "./supervised.ts";
 
-interface RestartOptions {
+export interface RestartOptions {
   readonly detach?: true;
   readonly files: RestartRequest["files"];
   readonly pids: RestartRequest["pids"];
@@ -84,63 +82,6 @@ async function restart(target: string, options: RestartOptions, command: Command
     printOut(`${await background.restartInBackground(store.job(name))}\n`);
     return EXIT_OK;
   }
-  const quiet = options.quiet === true;
-  let relay: SignalRelay | undefined;
-  // What a background is sent is between it and its sender; nobody reads there.
-  const untilBegin = report === null ? sayingThatItWasGivenUp() : null;
-  const request: RestartRequest = {
-    ...chosen,
-    detached: options.detach === true,
-    onBegin: () => {
-      relay = new SignalRelay();
-      untilBegin?.[Symbol.dispose]();
-    },
-    onReady: (restarted) => {
-      if (!quiet) tell(restarted, options.detach === true ? null : say);
-      relay?.jobBegins();
-    },
-  };
-  let restarted: Restarted;
-  try {
-    restarted = await restartJob(request);
-  } catch (error) {
-    untilBegin?.[Symbol.dispose]();
-    relay?.terminal.settle(true);
-    relay?.[Symbol.dispose]();
-    if (report !== null) return report.failed(error);
-    throw error;
-  }
-  report?.running(lineFor(restarted));
-  return superviseToTheEnd({
-    ...restarted,
-    relay: relay ?? new SignalRelay(),
-    everyMs: options.every ?? null,
-    quiet,
-    nameChosenByUser: true,
-  });
-}
-
-/** For as long as the image is read and checked: Ctrl-C then ends us, and the user is told how things stand. */
-function sayingThatItWasGivenUp(): Disposable {
-  const handler = (_name: NodeJS.Signals, signal: number): never => {
-    say("The restart was given up; nothing was changed");
-    return endBySignal(signal);
-  };
-  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-  for (const signal of signals) process.on(signal, handler);
-  return {
-    [Symbol.dispose]: () => {
-      for (const signal of signals) process.off(signal, handler);
-    },
-  };
-}
-
-function tell(restarted: Restarted, headline: ((line: string) => void) | null): void {
-  headline?.(lineFor(restarted));
-  for (const warning of restarted.warnings) say(`Note: ${warning}`);
-}
-
-function lineFor({ job, checkpoint, keeper }: Restarted): string {
-  const age = formatAge(Date.parse(checkpoint.manifest.takenAt), Date.now());
-  return `Job "${job.name}" goes on from checkpoint ${checkpoint.number}, taken ${age} (process ${keeper.rootPid})`;
+  const { restartHere } = await import("./restart-here.ts");
+  return restartHere(chosen, options, report);
 }
