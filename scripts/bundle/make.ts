@@ -3,7 +3,7 @@
  * them is more than half of what it computes: see docs/decisions/015.
  */
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildSync } from "esbuild";
 import { BUNDLE_FOLDER, BUNDLE_LIST, bundleOf } from "../../src/cli/bundle.mjs";
@@ -35,14 +35,24 @@ export function makeBundle(root: string): void {
     return [path, mtimeMs, size] as const;
   });
   const folder = join(root, BUNDLE_FOLDER);
-  const former = bundleOf(root);
+  const former = listedFile(folder);
   mkdirSync(folder, { recursive: true });
   const file = `cairn-${createHash("sha256").update(bundle.contents).digest("hex").slice(0, 16)}.cjs`;
   // A Cairn that starts meanwhile has read the old list or the new one: the file of each is there.
   put(join(folder, file), bundle.contents);
   put(join(folder, BUNDLE_LIST), JSON.stringify({ file, sources: facts }));
   for (const name of readdirSync(folder)) {
-    if (name.startsWith("cairn-") && name !== file && join(folder, name) !== former) rmSync(join(folder, name), { force: true });
+    if (name.startsWith("cairn-") && name !== file && name !== former) rmSync(join(folder, name), { force: true });
+  }
+}
+
+/** Of the list as it is, up to date or not; null without one. */
+function listedFile(folder: string): string | null {
+  try {
+    const list: unknown = JSON.parse(readFileSync(join(folder, BUNDLE_LIST), "utf8"));
+    return typeof list === "object" && list !== null && "file" in list && typeof list.file === "string" ? list.file : null;
+  } catch {
+    return null;
   }
 }
 

@@ -6,6 +6,7 @@
  *
  * For the tests of safety, `CAIRN_KILL_AT=N` makes this process kill itself right before its N-th step; a step is
  * one call that `countStep` is told of: every ptrace, every wait, every access to a tracee's memory, every write of an image.
+ * With `CAIRN_KILL_WITH=SIGSTOP` it stops there, so that something can be done to it at that moment.
  */
 import koffi from "koffi";
 
@@ -39,11 +40,12 @@ function unsigned(value: Argument): Argument {
 
 const killAt = Number(process.env["CAIRN_KILL_AT"] ?? 0);
 const killOnly = process.env["CAIRN_KILL_IN"] ?? "";
+const killWith = (process.env["CAIRN_KILL_WITH"] ?? "SIGKILL") as NodeJS.Signals;
 let steps = 0;
 
 /** Counts one step of work that must survive a kill at any point; `phase` restricts the count where CAIRN_KILL_IN is set. */
 export function countStep(phase: string): void {
   if (killAt === 0 || (killOnly !== "" && killOnly !== phase)) return;
   steps += 1;
-  if (steps === killAt) process.kill(process.pid, "SIGKILL");
+  if (steps === killAt) process.kill(process.pid, killWith);
 }

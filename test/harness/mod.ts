@@ -7,7 +7,16 @@ export { ipcObjects, ipcObjectsOf, removeIpcObjects } from "./ipc-objects.ts";
 export { Job, progressBytes, touch, type JobOptions } from "./job.ts";
 export { objectCase, type ObjectCase } from "./object-case.ts";
 export { CAIRN, Place, REPOSITORY, withoutEngine, type Outcome, type SpawnOptions, type Started } from "./place.ts";
-export { describeProcesses, isAlive, killIfAlive, processFacts, stoppedOrTraced, TAG_VARIABLE, type ProcessFacts } from "./processes.ts";
+export {
+  describeProcesses,
+  isAlive,
+  isOver,
+  killIfAlive,
+  processFacts,
+  stoppedOrTraced,
+  TAG_VARIABLE,
+  type ProcessFacts,
+} from "./processes.ts";
 export { compile, compileC, findTool, PROGRAMS, works, type Compiled } from "./programs.ts";
 export { randomForTest, seededRandom, type Random } from "./random.ts";
 export { until, untilOrNot } from "./wait.ts";
