@@ -179,7 +179,7 @@ async function readFrozen(
   const metadata: ImageMetadata = {
     takenAt: new Date().toISOString(),
     host: describeHost(Buffer.from(captured[0]?.live.threads[0]?.extendedRegisters ?? "", "base64")),
-    clocks: describeClocks(),
+    clocks: describeClocks(captured[0]?.frozen.reader ?? "self"),
     rootPid: relations.rootOf(request.tree),
     processes,
     ...files,

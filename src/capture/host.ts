@@ -1,16 +1,10 @@
 /** The machine and the moment of a checkpoint: what a restart compares itself with. */
 import { hostname } from "node:os";
 import type { ImageMetadata } from "../image/mod.ts";
+import type { Pid } from "../base/ids.ts";
 import { toWord } from "../base/words.ts";
-import { SYSCALLS } from "../kernel/abi/x86-64/syscalls.ts";
-import { addressOf } from "../kernel/memory-ffi.ts";
-import { readSystemFacts } from "../kernel/procfs/mod.ts";
-import { systemCall } from "../kernel/syscall-ffi.ts";
-
-const CLOCK_REALTIME = 0;
-const CLOCK_MONOTONIC = 1;
-const CLOCK_BOOTTIME = 7;
-const NS_PER_SECOND = 1_000_000_000n;
+import { readSystemClocks } from "../kernel/clocks.ts";
+import { readSystemFacts, readTimeOffsets } from "../kernel/procfs/mod.ts";
 
 /** Offset of the features that are switched on (XCR0) in an xsave area as ptrace gives it. */
 const FEATURES_AT = 464;
@@ -30,11 +24,13 @@ export function describeHost(extended: Buffer): ImageMetadata["host"] {
   };
 }
 
-export function describeClocks(): ImageMetadata["clocks"] {
-  const now = (clock: number): string => {
-    const time = Buffer.alloc(64);
-    systemCall(SYSCALLS.clock_gettime, clock, addressOf(time));
-    return (time.readBigInt64LE(0) * NS_PER_SECOND + time.readBigInt64LE(8)).toString();
+/** As the process reads them, which may be in a time namespace. */
+export function describeClocks(pid: Pid | "self"): ImageMetadata["clocks"] {
+  const { realtimeNs, monotonicNs, boottimeNs } = readSystemClocks();
+  const offsets = readTimeOffsets(pid);
+  return {
+    realtimeNs: realtimeNs.toString(),
+    monotonicNs: (monotonicNs + (offsets?.monotonicNs ?? 0n)).toString(),
+    boottimeNs: (boottimeNs + (offsets?.boottimeNs ?? 0n)).toString(),
   };
-  return { realtimeNs: now(CLOCK_REALTIME), monotonicNs: now(CLOCK_MONOTONIC), boottimeNs: now(CLOCK_BOOTTIME) };
 }

@@ -45,7 +45,6 @@ const NAMESPACE_NAMES = {
   mnt: "mount",
   net: "network",
   pid: "pid",
-  time: "time",
   user: "user",
   uts: "uts",
   cgroup: "cgroup",
@@ -82,8 +81,7 @@ export function* obstacles(
   if (roots.length === 0 || (selection.kind === "process" && readStat(selection.rootPid) === null)) {
     throw new CairnError("exited", "The job has ended: there is no process left to save", { data: { pid: selection.rootPid } });
   }
-  // What a restart gives to all: the keeper's namespaces, which are those of whoever started or restarted the job.
-  const reference = selection.kind === "keeper" ? selection.keeperPid : asPid(process.pid);
+  const reference = new NamespacesForAll(selection.kind === "keeper" ? selection.keeperPid : asPid(process.pid));
   const watching: DescriptorReference[] = [];
   const seen = new Set<Pid>();
   for (const pid of processesBelow(roots)) {
@@ -120,7 +118,12 @@ export function hasAnyMemoryPolicy(pid: Pid): boolean {
 }
 
 /** What a process that is ending refuses to show is no reason to refuse the job. */
-function* lookUnlessEnding(pid: Pid, reference: Pid, depth: LookDepth, watching: DescriptorReference[]): Generator<CairnError> {
+function* lookUnlessEnding(
+  pid: Pid,
+  reference: NamespacesForAll,
+  depth: LookDepth,
+  watching: DescriptorReference[],
+): Generator<CairnError> {
   try {
     for (const obstacle of lookAt(pid, reference, depth, watching)) {
       if (isEnding(pid)) return;
@@ -217,7 +220,7 @@ function livingThread(pid: Pid): Pid | null {
 }
 
 /** `watching` gets the descriptors that are on other processes or files, which can be looked at when all processes are known. */
-function* lookAt(process: Pid, reference: Pid, depth: LookDepth, watching: DescriptorReference[]): Generator<CairnError> {
+function* lookAt(process: Pid, reference: NamespacesForAll, depth: LookDepth, watching: DescriptorReference[]): Generator<CairnError> {
   const first = readStatus(process);
   if (first === null || first.state === "X" || (first.state === "Z" && first.threads <= 1)) return;
   const pid = first.state === "Z" ? livingThread(process) : process;
@@ -301,19 +304,43 @@ function lookAtProgram(pid: Pid): void {
   });
 }
 
-function* lookAtNamespaces(pid: Pid, reference: Pid): Generator<CairnError> {
+/** What a restart gives to all processes alike. */
+class NamespacesForAll {
+  /** The keeper's, which are those of whoever started or restarted the job. */
+  readonly others: Namespaces | null;
+  /** It may be the job's own, made by a restart or around its start: but one for all. */
+  #time: { readonly inode: bigint; readonly of: Pid } | undefined;
+
+  constructor(reference: Pid) {
+    this.others = readNamespaces(reference);
+  }
+
+  requireOneTime(pid: Pid, inode: bigint | undefined): void {
+    if (inode === undefined) return;
+    this.#time ??= { inode, of: pid };
+    if (this.#time.inode === inode) return;
+    throw ownNamespace(pid, "time", `: process ${this.#time.of} has another`);
+  }
+}
+
+function* lookAtNamespaces(pid: Pid, reference: NamespacesForAll): Generator<CairnError> {
   const own = readNamespaces(pid);
-  const others = readNamespaces(reference);
+  const { others } = reference;
   if (own === null || others === null) return;
   for (const kind of ONE_FOR_ALL) {
     // A process that is ending has lost some of them already.
     if (own[kind] === undefined || others[kind] === undefined || own[kind] === others[kind]) continue;
-    yield new CairnError("unsupported", `Cannot save process ${pid}: it has a ${NAMESPACE_NAMES[kind]} namespace of its own`, {
-      data: { pid, kind: `${NAMESPACE_NAMES[kind]} namespace` },
-      hint: "Namespaces that a job makes are not carried over yet; start the program without, or run cairn inside them. The job was not changed",
-    });
+    yield ownNamespace(pid, NAMESPACE_NAMES[kind]);
   }
+  yield* refusal(() => reference.requireOneTime(pid, own.time));
   yield* refusal(() => refuseNamespaceOfChildren(pid, own, others));
+}
+
+function ownNamespace(pid: Pid, kind: string, detail = ""): CairnError {
+  return new CairnError("unsupported", `Cannot save process ${pid}: it has a ${kind} namespace of its own${detail}`, {
+    data: { pid, kind: `${kind} namespace` },
+    hint: "Namespaces that a job makes are not carried over yet; start the program without, or run cairn inside them. The job was not changed",
+  });
 }
 
 type Namespaces = NonNullable<ReturnType<typeof readNamespaces>>;

@@ -14,6 +14,8 @@ export interface RestoreRequest {
   readonly asideDirectory: string;
   /** `host`: the same pids here or fail; `namespace`: in a pid namespace; `auto`: here if they are free and we may. */
   readonly pids: "auto" | "host" | "namespace";
+  /** `job`: the monotonic clocks go on from where they were, where that is allowed; `host`: they are the system's. */
+  readonly clock: "job" | "host";
   /** What the terminal, and pipes that led out of the tree, are bound to: the restarter's stdin, stdout, stderr. */
   readonly standardStreams: readonly [Fd, Fd, Fd];
   /** In a session of its own, without a controlling terminal. */

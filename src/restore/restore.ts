@@ -27,6 +27,7 @@ import { openRecordFile } from "../tracee/keeper.ts";
 import { keeperProgram } from "../tracee/x86-64/keeper-program.ts";
 import { findArena } from "./arena.ts";
 import { explainLimit } from "./clone.ts";
+import { continueClocks, describeJump } from "./clocks.ts";
 import { compareAll } from "./compare.ts";
 import type { Comparison } from "./compare.ts";
 import { closePassedOn, openInside, restoreDescriptors, restoreEpolls, restoreLocksAndOwners, seekInside } from "./descriptors.ts";
@@ -161,6 +162,7 @@ class Restoration {
     const outer = this.#startFirst();
     if (!this.#useNamespace && this.#ipcPlan.place === "namespace") enterIpcNamespace(outer.puppet);
     const keeper = this.#useNamespace ? this.#enterNamespace(outer.puppet) : outer.puppet;
+    this.#warnings.push(...this.#setClocks(keeper));
     keeper.run([call(SYSCALLS.prctl, BigInt(PR_SET_CHILD_SUBREAPER), 1n, 0n, 0n, 0n)]);
     const made = makeTree(keeper, this.#metadata, this.#note, (leader, session) => this.#takeTerminal(leader, session, files));
     this.#setForegroundGroups(made, files);
@@ -272,6 +274,11 @@ class Restoration {
     this.#warnings.push(...warnings);
     nameKeeper(init);
     return init;
+  }
+
+  #setClocks(keeper: Puppet): string[] {
+    const { clocks } = this.#metadata;
+    return this.#request.clock === "job" ? continueClocks(keeper, clocks) : describeJump(clocks, "so --clock host has it");
   }
 
   #makeIpc(keeper: Puppet, made: ReadonlyMap<number, MadeProcess>, image: number): IpcObjects {

@@ -4,11 +4,11 @@
 import { readFileSync } from "node:fs";
 import { asPid } from "../base/ids.ts";
 import type { Pid } from "../base/ids.ts";
-import { hasEnded, readAllChildren, readStat } from "../kernel/procfs/mod.ts";
+import { hasEnded, readAllChildren, readStat, readTimeOffsets } from "../kernel/procfs/mod.ts";
 
 export interface ProcessIdentity {
   readonly pid: Pid;
-  /** Clock ticks since boot: field 22 of /proc/PID/stat. */
+  /** Clock ticks since boot, as field 22 of /proc/PID/stat has them for a reader in no time namespace of its own. */
   readonly startTime: number;
   readonly bootId: string;
 }
@@ -25,12 +25,23 @@ export function currentBootId(): string {
 export function identify(pid: Pid): ProcessIdentity | null {
   const stat = readStat(pid);
   if (stat === null || hasEnded(stat)) return null;
-  return { pid, startTime: Number(stat.startTimeTicks), bootId: currentBootId() };
+  return { pid, startTime: Number(stat.startTimeTicks) - ownOffsetTicks(), bootId: currentBootId() };
+}
+
+const NS_PER_TICK = 10_000_000n;
+let offsetTicks: number | undefined;
+
+/** In a time namespace, of a restarted job that calls Cairn itself, /proc tells the time of each process's start by its clock. */
+function ownOffsetTicks(): number {
+  offsetTicks ??= Number((readTimeOffsets("self")?.boottimeNs ?? 0n) / NS_PER_TICK);
+  return offsetTicks;
 }
 
 export function isAlive(identity: ProcessIdentity): boolean {
   if (identity.bootId !== currentBootId() || identity.pid <= 0) return false;
-  return identify(identity.pid)?.startTime === identity.startTime;
+  const now = identify(identity.pid);
+  // Seen from two time namespaces it is rounded twice. No pid is used again within a tick.
+  return now !== null && Math.abs(now.startTime - identity.startTime) <= 1;
 }
 
 /** A chain of parents longer than this is no process tree. */

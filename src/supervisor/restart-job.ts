@@ -23,6 +23,7 @@ export interface RestartRequest {
   readonly number: number | null;
   readonly files: RestoreRequest["files"];
   readonly pids: RestoreRequest["pids"];
+  readonly clock: RestoreRequest["clock"];
   /** Paths that lie elsewhere on this machine. */
   readonly moves: readonly PathMove[];
   readonly detached: boolean;
@@ -79,6 +80,7 @@ export async function restartJob(request: RestartRequest): Promise<Restarted> {
     reader,
     files: request.files,
     pids: request.pids,
+    clock: request.clock,
     asideDirectory: job.asidePath,
     standardStreams: STREAMS,
     detached: request.detached,

@@ -6,12 +6,15 @@ import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { killIfAlive, describeProcesses } from "./processes.ts";
 import { until } from "./wait.ts";
+import { CAIRN } from "./place.ts";
 import type { Outcome, Place, SpawnOptions, Started } from "./place.ts";
 
 export interface JobOptions extends SpawnOptions {
   readonly name?: string;
   /** Further options of `cairn run`, before the `--`. */
   readonly runOptions?: readonly string[];
+  /** A command that starts `cairn run`: its words are put before it. */
+  readonly around?: readonly string[];
 }
 
 export class Job {
@@ -26,10 +29,9 @@ export class Job {
     this.place = place;
     this.name = options.name ?? "job";
     this.outPath = options.stdout ?? place.path("out");
-    this.#foreground = place.startCairn(["run", "--quiet", "--name", this.name, ...(options.runOptions ?? []), "--", ...argv], {
-      ...options,
-      stdout: this.outPath,
-    });
+    const run = ["run", "--quiet", "--name", this.name, ...(options.runOptions ?? []), "--", ...argv];
+    const [command = CAIRN, ...words] = [...(options.around ?? []), CAIRN, ...run];
+    this.#foreground = place.start(command, words, { ...options, stdout: this.outPath });
     this.#watch();
   }
 

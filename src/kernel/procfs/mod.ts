@@ -49,5 +49,7 @@ export { parseProcessor, readSystemFacts } from "./system.ts";
 export type { SystemFacts } from "./system.ts";
 export { listProcesses, listThreads, parseChildren, parseSyscall, readAllChildren, readChildren, readSyscall } from "./tasks.ts";
 export type { BlockingCall } from "./tasks.ts";
+export { formatTimeOffsets, parseTimeOffsets, readTimeOffsets } from "./time-offsets.ts";
+export type { ClockOffsets } from "./time-offsets.ts";
 export { parseTimers, readTimers } from "./timers.ts";
 export type { PosixTimer } from "./timers.ts";

@@ -4,6 +4,7 @@ import { release } from "node:os";
 import { asPid } from "../../base/ids.ts";
 import { readStatus, readSystemFacts } from "../../kernel/procfs/mod.ts";
 import { no, runCheck } from "./check.ts";
+import { clockCheck, probeTimeNamespace } from "./clocks.ts";
 import type { Check, CheckDefinition, Finding } from "./check.ts";
 import { tryHelper } from "./helper-process.ts";
 import type { FrozenHelper } from "./helper-process.ts";
@@ -59,10 +60,7 @@ function pidChecks(helper: FrozenHelper | Error): Check[] {
   const setTid = runCheck(setTidCheck, probeSetTid);
   const namespaces = helperCheck(namespaceCheck, helper, probeNamespaces);
   const essential = !restartPossible(namespaces, setTid);
-  return [
-    { ...setTid, essential },
-    { ...namespaces, essential },
-  ];
+  return [{ ...setTid, essential }, { ...namespaces, essential }, helperCheck(clockCheck, helper, probeTimeNamespace)];
 }
 
 function containerKind(): string | null {
