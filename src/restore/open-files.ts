@@ -35,8 +35,6 @@ import {
   O_TRUNC,
   O_WRONLY,
   TCSETS2,
-  TFD_IOC_SET_TICKS,
-  TFD_TIMER_ABSTIME,
   TIOCPKT,
   TIOCSPTLCK,
   TIOCSWINSZ,
@@ -46,7 +44,6 @@ import { SYSCALLS } from "../kernel/abi/x86-64/syscalls.ts";
 import { SEEK_SET, control, ioctlBuffer, movePipe, tryControl, tryIoctlBuffer, trySeek } from "../kernel/descriptors.ts";
 import { errnoName } from "../kernel/errno.ts";
 import { makeInotify } from "../kernel/inotify.ts";
-import { addressOf } from "../kernel/memory-ffi.ts";
 import { duplicate, makeEpoll, makeEventfd, makeFifo, makeMemfd, makeSignalfd, makeTimerfd, openFile, reopen } from "../kernel/open.ts";
 import { closeOnExecPipe } from "../kernel/spawn-ffi.ts";
 import { systemCall } from "../kernel/syscall-ffi.ts";
@@ -57,10 +54,11 @@ import type { PassedOn } from "./pass-on.ts";
 import { openRing } from "./rings.ts";
 import { writeRuns } from "./saved-files.ts";
 import { RestoredSockets } from "./sockets.ts";
+import { armTimer } from "./timer-files.ts";
+import type { TimerFile } from "./timer-files.ts";
 import { fillTerminal, indexOf, openMasters, slaveOf } from "./terminals.ts";
 
 const PRIVATE_MODE = 0o600;
-const NS_PER_SECOND = 1_000_000_000n;
 const TIOCEXCL = 0x540c;
 export const O_ASYNC = 0o20000;
 /** Status flags that fcntl(F_SETFL) can set. O_ASYNC is not among them: it is set by the process that gets the signals. */
@@ -390,23 +388,9 @@ class Opener {
     this.#undoing.push(() => rmSync(path, { force: true }));
   }
 
-  #openTimerfd(file: Extract<OpenFile, { kind: "timerfd" }>): Fd {
+  #openTimerfd(file: TimerFile): Fd {
     const fd = makeTimerfd(file.clock, (file.flags & O_NONBLOCK) | O_CLOEXEC);
-    this.#arming.push(() => {
-      const setting = Buffer.alloc(64);
-      const interval = BigInt(file.intervalNs);
-      // A periodic timer that has expired shows nothing left until it is read; set to nothing it would be switched off.
-      const value = file.valueNs === "0" && file.ticks !== "0" ? interval : BigInt(file.valueNs);
-      setting.writeBigInt64LE(interval / NS_PER_SECOND, 0);
-      setting.writeBigInt64LE(interval % NS_PER_SECOND, 8);
-      setting.writeBigInt64LE(value / NS_PER_SECOND, 16);
-      setting.writeBigInt64LE(value % NS_PER_SECOND, 24);
-      // The kernel tells what is left, also of an absolute timer.
-      systemCall(SYSCALLS.timerfd_settime, fd, file.settimeFlags & ~TFD_TIMER_ABSTIME, addressOf(setting), 0);
-      const ticks = Buffer.alloc(64);
-      ticks.writeBigUInt64LE(BigInt(file.ticks), 0);
-      if (BigInt(file.ticks) > 0n) tryIoctlBuffer(fd, TFD_IOC_SET_TICKS, ticks);
-    });
+    this.#arming.push(() => armTimer(fd, file, this.#metadata.clocks));
     return fd;
   }
 

@@ -3,9 +3,10 @@ import { closeSync, writeSync } from "node:fs";
 import { SyscallError } from "../base/errors.ts";
 import type { Fd } from "../base/ids.ts";
 import type { ImageMetadata } from "../image/mod.ts";
-import { O_CLOEXEC, O_NOCTTY, O_NONBLOCK, O_RDWR, TIOCGPTN, TIOCGPTPEER } from "../kernel/abi/constants.ts";
+import { FD_CLOEXEC, F_SETFD, O_NOCTTY, O_NONBLOCK, O_RDWR, TIOCGPTN, TIOCGPTPEER } from "../kernel/abi/constants.ts";
+import { O_LARGEFILE } from "../kernel/abi/x86-64/constants.ts";
 import { SYSCALLS } from "../kernel/abi/x86-64/syscalls.ts";
-import { ioctlBuffer } from "../kernel/descriptors.ts";
+import { control, ioctlBuffer } from "../kernel/descriptors.ts";
 import { errnoName } from "../kernel/errno.ts";
 import { duplicate, openFile } from "../kernel/open.ts";
 import { systemCall } from "../kernel/syscall-ffi.ts";
@@ -65,10 +66,12 @@ function tryOpenMaster(): Fd | null {
   }
 }
 
-/** A new open file description of the slave. */
+/** A new open file description of the slave, as open(2) makes it. */
 export function slaveOf(master: Fd, flags: number): Fd {
-  const result = systemCall(SYSCALLS.ioctl, master, TIOCGPTPEER, flags | O_CLOEXEC | O_NOCTTY);
+  // The kernel takes the flags as they are: close-on-exec would stay visible in the description for good.
+  const result = systemCall(SYSCALLS.ioctl, master, TIOCGPTPEER, flags | O_LARGEFILE | O_NOCTTY);
   if (result < 0) throw new SyscallError("ioctl(TIOCGPTPEER)", -result, errnoName(-result));
+  control(result as Fd, F_SETFD, FD_CLOEXEC);
   return result as Fd;
 }
 

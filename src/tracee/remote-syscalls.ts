@@ -35,12 +35,14 @@ import { unresponsive, waitPatiently } from "./patience.ts";
 import { Registers } from "./x86-64/registers.ts";
 import { TRAMPOLINE_BYTES, trampoline } from "./x86-64/trampoline.ts";
 import type { TrampolineVariant } from "./x86-64/trampoline.ts";
-import { findTrampolinePlace } from "./x86-64/trampoline-place.ts";
+import { PLACE_MARK, findTrampolinePlace } from "./x86-64/trampoline-place.ts";
 import type { ExecutableRange } from "./x86-64/trampoline-place.ts";
 
 const ALL_SIGNALS = 0xffff_ffff_ffff_ffffn;
 /** Stops on the way to the end of one system call: two, and a few for job control. More means that we are lost. */
 const MAX_STOPS = 1000;
+/** One for the main thread, one for another. */
+const PLACE_BYTES = 2 * TRAMPOLINE_BYTES;
 export const SCRATCH_BYTES = 65536;
 const PROT_READ_WRITE = 3n;
 const MAP_PRIVATE_ANONYMOUS = 0x22n;
@@ -175,17 +177,15 @@ export class RemoteSyscalls implements Disposable {
     this.#memory = new RemoteMemoryFile(pid);
     let main: BorrowedThread | undefined;
     try {
-      const place = findTrampolinePlace(this.#memory, executable, 2 * TRAMPOLINE_BYTES);
+      const standing = threads.map(({ registers }) => ({ instruction: registers.get("rip"), stack: registers.get("rsp") }));
+      const place = findTrampolinePlace(this.#memory, executable, PLACE_BYTES, standing);
       if (place === null) {
-        throw new CairnError(
-          "unsupported",
-          `Cannot save process ${pid}: it has no executable memory with room for ${2 * TRAMPOLINE_BYTES} bytes`,
-          {
-            data: { pid },
-          },
-        );
+        throw new CairnError("unsupported", `Cannot save process ${pid}: it has no executable memory with room for ${PLACE_BYTES} bytes`, {
+          data: { pid },
+        });
       }
       this.#place = place;
+      this.#memory.write(asRemoteAddress(place + BigInt(PLACE_BYTES)), PLACE_MARK);
       main = new BorrowedThread(pid, first, place, this.#memory, { kind: "map", lengthBytes: SCRATCH_BYTES });
       const mapped = main.call(SYSCALLS.mmap, [0n, BigInt(SCRATCH_BYTES), PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1n, 0n]);
       if (mapped < 0n) {
@@ -268,7 +268,7 @@ export class RemoteSyscalls implements Disposable {
       this.#main.moveTo(asRemoteAddress(this.#place + BigInt(TRAMPOLINE_BYTES)), { kind: "call", scratch: null });
       this.#main.call(SYSCALLS.munmap, [this.scratch, BigInt(SCRATCH_BYTES)]);
       this.#main.giveBack();
-      this.#memory.write(this.#place, Buffer.alloc(2 * TRAMPOLINE_BYTES));
+      this.#memory.write(this.#place, Buffer.alloc(PLACE_BYTES + PLACE_MARK.length));
     } catch (error) {
       if (!(error instanceof ProcessGone)) throw error;
     } finally {

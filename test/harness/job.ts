@@ -5,6 +5,7 @@
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { killIfAlive, describeProcesses } from "./processes.ts";
+import { visibleState } from "./visible-state.ts";
 import { until } from "./wait.ts";
 import { CAIRN } from "./place.ts";
 import type { Outcome, Place, SpawnOptions, Started } from "./place.ts";
@@ -81,7 +82,7 @@ export class Job {
   /** Kills supervisor and job at once. The keeper goes last, because it reaps: a zombie would hold a pid that the restart wants. */
   async crash(): Promise<void> {
     this.#foreground.signal("SIGKILL");
-    const keeper = this.#keeperPid();
+    const keeper = this.#noted("keeperPid");
     await until("every process of the job is gone", () => {
       const left = this.place.living();
       const others = left.filter((one) => one.pid !== keeper);
@@ -90,10 +91,19 @@ export class Job {
     });
   }
 
-  #keeperPid(): number {
+  /** What the system shows of it; null where it does not run. */
+  visibleState(): string[] | null {
+    const rootPid = this.#noted("rootPid");
+    return rootPid === 0 ? null : visibleState(rootPid);
+  }
+
+  /** A pid of run.json; 0 without one. */
+  #noted(field: "keeperPid" | "rootPid"): number {
     try {
-      const run: unknown = JSON.parse(readFileSync(join(this.place.store, "jobs", this.name, "run.json"), "utf8"));
-      return typeof run === "object" && run !== null && "keeperPid" in run ? Number(run.keeperPid) : 0;
+      const run = JSON.parse(readFileSync(join(this.place.store, "jobs", this.name, "run.json"), "utf8")) as Partial<
+        Record<string, unknown>
+      >;
+      return Number(run[field] ?? 0);
     } catch {
       return 0;
     }

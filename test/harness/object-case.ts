@@ -2,8 +2,8 @@
  * One fixture per kernel object: it sets the thing up, says "ready", waits for the go-file, looks whether all is as it
  * was, and says "ok" or what differs. A case takes it through every way in which a checkpoint can be lived through:
  * - the job goes on after the checkpoint, undamaged;
- * - restarted from that checkpoint, checkpointed again, crashed, restarted from the second;
- * - restarted once more from the first.
+ * - restarted from that checkpoint, checkpointed again, crashed, restarted from the second, and so on: three cycles.
+ * While it waits, what the system shows of it is compared line by line with what it showed before the first checkpoint.
  */
 import assert from "node:assert/strict";
 import { rmSync } from "node:fs";
@@ -13,10 +13,13 @@ import { Job, touch } from "./job.ts";
 import { Place, withoutEngine } from "./place.ts";
 import { describeProcesses } from "./processes.ts";
 import { compileC } from "./programs.ts";
-import { until } from "./wait.ts";
+import { differences } from "./visible-state.ts";
+import { until, untilOrNot } from "./wait.ts";
 
 const SKIP_STATUS = 77;
 const EXIT_UNSUPPORTED = 69;
+const CYCLES = 3;
+const MOST_SHOWN = 20;
 
 export interface ObjectCase {
   /** Path of the C source under test/programs/objects, without `.c`. */
@@ -28,6 +31,8 @@ export interface ObjectCase {
   readonly before?: number;
   /** What may be refused, by a message that matches, instead of being carried over; the job must then run on. */
   readonly mayBeRefused?: RegExp;
+  /** Lines of what the system shows of it that may become others; why stands beside it. */
+  readonly mayDiffer?: RegExp;
   /** Removes what outlives processes, however the case ends. */
   readonly cleanUp?: (place: Place) => void;
 }
@@ -71,6 +76,7 @@ async function throughEverything(t: TestContext, place: Place, argv: readonly st
     const outcome = await job.checkpoint();
     assert.equal(outcome.status, 0, `an earlier checkpoint failed: ${outcome.stderr}${job.explain()}`);
   }
+  const before = await steadyState(job);
   const first = await job.checkpoint();
   if (first.status === EXIT_UNSUPPORTED && options.mayBeRefused !== undefined) {
     assert.match(first.stderr, options.mayBeRefused, "the refusal says why");
@@ -79,21 +85,49 @@ async function throughEverything(t: TestContext, place: Place, argv: readonly st
     return saysOk(job, "going on after the refusal");
   }
   assert.equal(first.status, 0, `the first checkpoint failed: ${first.stderr}${job.explain()}`);
+  await looksAs(job, before, options.mayDiffer, "after the first checkpoint");
   touch(go);
   await saysOk(job, "going on after the checkpoint");
-
   rmSync(go);
-  await job.restartDetached();
-  assert.equal(job.out, "ready\n", "the restart takes the output back to the checkpoint");
-  const second = await job.checkpoint();
-  assert.equal(second.status, 0, `the checkpoint of the restarted job failed: ${second.stderr}${job.explain()}`);
-  await job.crash();
+  for (let cycle = 1; cycle < CYCLES; cycle += 1) {
+    await job.restartDetached();
+    assert.equal(job.out, "ready\n", "the restart takes the output back to the checkpoint");
+    await looksAs(job, before, options.mayDiffer, `after ${cycle} restarts`);
+    const next = await job.checkpoint();
+    assert.equal(next.status, 0, `the checkpoint after ${cycle} restarts failed: ${next.stderr}${job.explain()}`);
+    await job.crash();
+  }
   touch(go);
   job.restart();
-  await saysOk(job, "restarted from the checkpoint of the restarted job");
+  await saysOk(job, `after ${CYCLES} checkpoints and restarts`);
+}
 
-  job.restart(`${job.name}@1`);
-  await saysOk(job, "restarted once more from the first checkpoint");
+/** Threads may still be on their way to where they wait. */
+const SAME_IN_A_ROW = 3;
+const PATIENCE_MS = 20_000;
+
+async function steadyState(job: Job): Promise<string[]> {
+  let last: string[] = [];
+  let same = 0;
+  await untilOrNot(() => {
+    const now = job.visibleState() ?? [];
+    same = now.length > 0 && now.join("\n") === last.join("\n") ? same + 1 : 0;
+    last = now;
+    return same >= SAME_IN_A_ROW;
+  }, PATIENCE_MS);
+  assert.ok(same >= SAME_IN_A_ROW, `what the system shows of ${job.name} never comes to rest`);
+  return last;
+}
+
+async function looksAs(job: Job, before: readonly string[], mayDiffer: RegExp | undefined, when: string): Promise<void> {
+  let differing: string[] = [];
+  const same = await untilOrNot(() => {
+    const now = job.visibleState();
+    if (now === null) return false;
+    differing = differences(before, now).filter((line) => mayDiffer?.test(line) !== true);
+    return differing.length === 0;
+  }, PATIENCE_MS);
+  assert.ok(same, `${when} the system shows of ${job.name}:\n${differing.slice(0, MOST_SHOWN).join("\n")}`);
 }
 
 async function saysOk(job: Job, what: string): Promise<void> {

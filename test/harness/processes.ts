@@ -14,6 +14,8 @@ export interface ProcessFacts {
   readonly state: string;
   readonly tracerPid: number;
   readonly threads: number;
+  /** How it ended, as wait(2) tells it; 0 while it lives, and where this user may not see it. */
+  readonly waitStatus: number;
 }
 
 /** A zombie whose other threads live is none: its first thread has ended, and the process goes on. */
@@ -41,6 +43,7 @@ export function processFacts(pid: number): ProcessFacts | undefined {
     comm: stat.slice(stat.indexOf("(") + 1, nameEnd),
     state: fields[0] ?? "?",
     threads: Number(fields[17]),
+    waitStatus: Number(fields[49] ?? 0),
     tracerPid: Number(/^TracerPid:\s*(\d+)/m.exec(status)?.[1] ?? "0"),
   };
 }
@@ -108,6 +111,9 @@ export function stoppedOrTraced(processes: readonly ProcessFacts[]): string[] {
 
 export function describeProcesses(processes: readonly ProcessFacts[]): string {
   return processes
-    .map(({ pid, parentPid, comm, state, tracerPid }) => `${pid} (${comm}) parent ${parentPid} state ${state} tracer ${tracerPid}`)
+    .map(
+      ({ pid, parentPid, comm, state, tracerPid, waitStatus }) =>
+        `${pid} (${comm}) parent ${parentPid} state ${state} tracer ${tracerPid}${state === "Z" ? ` wait status ${waitStatus}` : ""}`,
+    )
     .join("\n");
 }

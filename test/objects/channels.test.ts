@@ -1,7 +1,11 @@
 import { objectCase } from "../harness/mod.ts";
 
 objectCase("a checkpoint keeps pipes with the bytes in them", { fixture: "pipes" });
-objectCase("a checkpoint keeps named pipes with the bytes in them", { fixture: "fifos" });
+objectCase("a checkpoint keeps named pipes with the bytes in them", {
+  fixture: "fifos",
+  // One whose name was removed comes back as a pipe.
+  mayDiffer: /nameless|pipe:/,
+});
 objectCase("a checkpoint keeps eventfds, signalfds and timerfds", { fixture: "events" });
 objectCase("a checkpoint keeps what an epoll watches and for what", { fixture: "epoll" });
 objectCase("a checkpoint keeps an epoll's watch on a file whose number is closed or used again", {

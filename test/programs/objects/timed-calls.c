@@ -87,9 +87,11 @@ static int once(int kind) {
 static void *thread(void *argument) {
   int kind = (int)(intptr_t)argument;
   while (!go) {
-    int64_t before = now_ns(CLOCK_MONOTONIC);
+    /* A time of day comes when it comes; the other clocks stand still while the program is away. */
+    clockid_t clock = kind == 8 || kind == 9 ? CLOCK_REALTIME : CLOCK_MONOTONIC;
+    int64_t before = now_ns(clock);
     int error = once(kind);
-    int64_t elapsed_ms = (now_ns(CLOCK_MONOTONIC) - before) / 1000000;
+    int64_t elapsed_ms = (now_ns(clock) - before) / 1000000;
     errno = error;
     CHECK(error == 0, "call %d failed in round %d", kind, rounds[kind]);
     CHECK(elapsed_ms >= LIMIT_MS - 2, "call %d returned after %ld of %d ms", kind, elapsed_ms, LIMIT_MS);
