@@ -1,4 +1,4 @@
-/** Programs that compute, in the languages and libraries that people compute with, and two that make pictures. */
+/** Programs that compute: languages and libraries for numbers, two that make pictures, and a virtual machine. */
 import { writeFileSync } from "node:fs";
 import { bootSector } from "./boot-sector.ts";
 import { bring, missing, type Candidate } from "./candidate.ts";
