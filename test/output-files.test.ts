@@ -1,11 +1,12 @@
 /** What a restart does about files that the job had open and that are other by now: made again, taken back, or told of. */
 import assert from "node:assert/strict";
-import { chmodSync, chownSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, readFileSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { CAIRN, Job, Place, compileC, touch, until, withoutEngine, works } from "./harness/mod.ts";
 
 const NOBODY = 65534;
+const EXIT_CHANGED = 67;
 const program = `
   exec 3<>data 4<>fifo 5>written
   printf AAAAAAAA >&5
@@ -66,6 +67,39 @@ test("a restart says so when a file that is only written was changed inside", as
   writeFileSync(place.path("written"), "BBBB", { flag: "r+" });
   assert.match(await goesOn(job), /work\/written has the length that it had, but was written to since \(.*modified at .*\)/);
   assert.equal(place.read("written"), "BBBBAAAA");
+});
+
+for (const [what, change] of [
+  ["is missing", (path: string) => rmSync(path)],
+  ["has become shorter", (path: string) => truncateSync(path, 3)],
+] as const) {
+  test(`a small file that is only written has its content again where it ${what}`, async (t) => {
+    await using place = new Place();
+    const job = await saved(t, place);
+    if (job === undefined) return;
+    change(place.path("written"));
+    assert.match(await goesOn(job), /work\/written is (missing; it is made again with|taken back to) its content at the checkpoint/);
+    assert.equal(place.read("written"), "AAAAAAAA");
+  });
+}
+
+test("a restart is refused where a large file that is only written is missing or has become shorter", async (t) => {
+  if (withoutEngine) return t.skip("needs the engine");
+  await using place = new Place();
+  const job = new Job(place, ["sh", "-c", "exec 5>large; head -c 2000000 /dev/zero >&5; echo ready; while sleep 0.05; do :; done"]);
+  await job.says("ready\n");
+  const outcome = await job.checkpoint();
+  assert.equal(outcome.status, 0, outcome.stderr);
+  await job.crash();
+  const isRefused = async (pattern: RegExp): Promise<void> => {
+    const refused = await place.cairn(["restart", "job"]);
+    assert.equal(refused.status, EXIT_CHANGED, refused.stderr);
+    assert.match(refused.stderr, pattern);
+  };
+  truncateSync(place.path("large"), 3);
+  await isRefused(/work\/large is not as the checkpoint saw it: it had 2000000 bytes at the checkpoint and has 3 now/);
+  rmSync(place.path("large"));
+  await isRefused(/work\/large, which the job has open, is missing/);
 });
 
 test("a restart into the log of the job has each line once, and says where what others wrote is kept", async (t) => {

@@ -1,5 +1,5 @@
 /** All open file descriptions of the tree, with the kernel objects behind them: pipes, terminals, shared memory, saved files. */
-import { statSync } from "node:fs";
+import { accessSync, constants, statSync } from "node:fs";
 import { CairnError } from "../base/errors.ts";
 import { nameToBuffer, nameToText } from "../base/names.ts";
 import type { Pid } from "../base/ids.ts";
@@ -11,7 +11,7 @@ import { isEpollTarget } from "../kernel/kcmp.ts";
 import { hasLease, leaseOf, ofdLocksOf } from "./description-locks.ts";
 import type { Description, DescriptorReference } from "./descriptors.ts";
 import { O_CLOEXEC } from "./descriptors.ts";
-import { inspectDescription, leadsOutside, needsContent, ownerOf, regularFile, streamOf } from "./files.ts";
+import { inspectDescription, isWritable, leadsOutside, needsContent, ownerOf, regularFile, streamOf } from "./files.ts";
 import type { Inspected } from "./files.ts";
 import { captureInotify } from "./inotify.ts";
 import type { JobPids } from "./job-pids.ts";
@@ -29,9 +29,15 @@ import type { WatchedPaths } from "./watched-paths.ts";
 
 /** Larger files are taken back by truncation alone, and the user is told. */
 export const LARGEST_SAVED_BYTES = 256 * 1024 * 1024;
+/** Files that are only written are taken back by truncation, too, but small ones can be made again if they are gone. */
+const LARGEST_SPARE_BYTES = 1024 * 1024;
+/** All of them together: the job stands while they are copied. */
+const MOST_SPARE_BYTES = 8 * LARGEST_SPARE_BYTES;
 const OWNER_PROCESS_GROUP = 2;
 
 export type OpenFileSections = Pick<ImageMetadata, "openFiles" | "pipes" | "ptys" | "savedFiles">;
+
+type RegularFile = Extract<OpenFile, { kind: "file" }>;
 
 export interface Found {
   readonly description: Description;
@@ -54,6 +60,7 @@ export async function captureOpenFiles(
   const ptys = ptysInTree(found);
   const pidfds = new Pidfds(pids);
   const saved = new Map<string, number>();
+  const onlyWritten: { readonly file: RegularFile; readonly path: string | Buffer }[] = [];
   for (const { description, inspected } of found) {
     const reference = description.references[0];
     const file = await openFile(description, inspected);
@@ -69,6 +76,7 @@ export async function captureOpenFiles(
   }
   // A file that is changed through a mapping is like one that is open for reading and writing.
   for (const name of mapped) await saveContent(name, nameToBuffer(name), statSync(nameToBuffer(name)).mode & 0o7777, false, null);
+  await saveSpares();
   resolveEpollTargets(sections.openFiles, descriptions);
   return sections;
 
@@ -168,7 +176,7 @@ export async function captureOpenFiles(
     return id;
   }
 
-  async function regular(description: Description, inspected: Extract<Inspected, { what: "regular" }>): Promise<OpenFile> {
+  async function regular(description: Description, inspected: Extract<Inspected, { what: "regular" }>): Promise<RegularFile> {
     const file = regularFile(description, inspected);
     if (file.deleted && statSync(inspected.path).nlink > 0) {
       warnings.push(
@@ -179,8 +187,29 @@ export async function captureOpenFiles(
       const reference = description.references[0];
       const id = await saveContent(file.name, inspected.path, file.mode, file.deleted, hasLease(reference) ? reference : null);
       if (id !== null) file.savedFile = id;
+    } else if (isWritable(file.flags) && !hasLease(description.references[0])) {
+      onlyWritten.push({ file, path: inspected.path });
     }
     return file;
+  }
+
+  /** A program's temporary file may be gone by the restart: it was closed and removed after the checkpoint. */
+  async function saveSpares(): Promise<void> {
+    let left = MOST_SPARE_BYTES;
+    for (const { file, path } of onlyWritten) {
+      const { device, inode, sizeBytes } = file.identity;
+      // With its whole content in the image already it needs no spare, and must not become one.
+      if (saved.has(`${device}:${inode}`) || sizeBytes > Math.min(LARGEST_SPARE_BYTES, left)) continue;
+      try {
+        accessSync(path, constants.R_OK);
+      } catch {
+        continue;
+      }
+      const id = await saveContent(file.name, path, file.mode, false, null);
+      if (id === null) continue;
+      file.savedFile = id;
+      left -= sizeBytes;
+    }
   }
 
   /** `leased`: the descriptor through which the file has to be read, for to open it would break a lease. */

@@ -17,8 +17,14 @@ import { writeRuns } from "./saved-files.ts";
 
 const O_ACCMODE = 3;
 
+const isChangedInPlace = (flags: number): boolean => (flags & O_ACCMODE) === constants.O_RDWR && (flags & constants.O_APPEND) === 0;
+
 type RegularFile = Extract<OpenFile, { kind: "file" }>;
-type ComparedFile = Pick<RegularFile, "name" | "mode" | "identity" | "savedFile"> & { readonly isWritten: boolean };
+interface ComparedFile extends Pick<RegularFile, "name" | "mode" | "identity" | "savedFile"> {
+  readonly isWritten: boolean;
+  /** Its content counts only where it is gone: what it has is taken back by truncation. */
+  readonly isSpare: boolean;
+}
 type SavedFile = ImageMetadata["savedFiles"][number];
 
 export interface Rewinding {
@@ -67,11 +73,11 @@ function compareFile(
 ): void {
   const path = nameToBuffer(file.name);
   const text = nameToText(file.name);
-  const saved = metadata.savedFiles.find((one) => one.id === file.savedFile) ?? null;
+  const content = metadata.savedFiles.find((one) => one.id === file.savedFile) ?? null;
   const now = tryStat(path);
   if (now === null) {
-    if (saved === null || rule === "fail") throw missingFile(text);
-    missing.push({ path, text, saved, mode: file.mode });
+    if (content === null || rule === "fail") throw missingFile(text);
+    missing.push({ path, text, saved: content, mode: file.mode });
     warnings.push(`File ${text} is missing; it is made again with its content at the checkpoint`);
     return;
   }
@@ -83,6 +89,7 @@ function compareFile(
     if (rule === "fail") throw changedFile(text, describeChange(file.identity, now));
     return;
   }
+  const saved = file.isSpare ? null : content;
   const companions = saved === null ? [] : companionsOf(path, metadata);
   const byContent = sameContent && companions.length === 0;
   if (byContent && !(saved !== null && mapped.has(text))) return;
@@ -92,6 +99,10 @@ function compareFile(
     throw changedFile(text, sameContent ? `${companions.join(", ")} was made since` : describeChange(file.identity, now));
   }
   if (saved === null && size < file.identity.sizeBytes) {
+    if (content !== null) {
+      rewinding.push({ path, text, sizeBytes: file.identity.sizeBytes, saved: content, companions, grownBytes: 0, byContent });
+      return;
+    }
     throw changedFile(text, `it had ${file.identity.sizeBytes} bytes at the checkpoint and has ${size} now`);
   }
   if (saved === null && size === file.identity.sizeBytes) {
@@ -145,7 +156,11 @@ export function describeRewinding({ rewinding }: FileComparison): string[] {
 function openedFiles(metadata: ImageMetadata): ComparedFile[] {
   return metadata.openFiles
     .filter((file): file is RegularFile => file.kind === "file" && !file.deleted)
-    .map((file) => ({ ...file, isWritten: (file.flags & O_ACCMODE) !== 0 }));
+    .map((file) => {
+      const isWritten = (file.flags & O_ACCMODE) !== 0;
+      // As it was captured: the content of what is changed in place, a spare of what is written at its end.
+      return { ...file, isWritten, isSpare: isWritten && !isChangedInPlace(file.flags) };
+    });
 }
 
 function namesOfWritableMappings(metadata: ImageMetadata): Set<string> {
@@ -158,7 +173,7 @@ function mappedFiles(metadata: ImageMetadata): ComparedFile[] {
   const opened = new Set(metadata.openFiles.map((file) => (file.kind === "file" ? file.savedFile : undefined)));
   return metadata.savedFiles
     .filter((saved) => !opened.has(saved.id))
-    .map(({ id, name, mode, identity }) => ({ name, mode, identity, savedFile: id, isWritten: true }));
+    .map(({ id, name, mode, identity }) => ({ name, mode, identity, savedFile: id, isWritten: true, isSpare: false }));
 }
 
 function missingFile(text: string): CairnError {
