@@ -15,10 +15,12 @@ const STATUS =
 const STAT_FIELDS = [18, 19, 26, 27, 28, 38, 40, 41, 45, 46, 47, 48, 49, 50, 51] as const;
 const THREAD_STAT_FIELDS = [18, 19, 40, 41] as const;
 /** Files that are the same as a whole. */
-const WHOLE = ["limits", "personality", "oom_score_adj", "coredump_filter", "timerslack_ns", "cgroup"] as const;
+const WHOLE = ["limits", "personality", "oom_score_adj", "coredump_filter", "cgroup"] as const;
+/** Shown to root alone. */
+const WHOLE_FOR_ROOT = process.getuid?.() === 0 ? (["timerslack_ns"] as const) : [];
 const HASHED = ["cmdline", "environ", "auxv"] as const;
 /** Of a descriptor's fdinfo: inodes and mounts are the system's business, and times run. */
-const UNSTEADY_INFO = /^(mnt_id|ino|it_value|it_interval|ticks|eventfd-id|SqThread|SqThreadCpu|SqTotalTime|SqWorkTime|sigmask-ino)\b/;
+const UNSTEADY_INFO = /^(Pid|mnt_id|ino|it_value|it_interval|ticks|eventfd-id|SqThread|SqThreadCpu|SqTotalTime|SqWorkTime|sigmask-ino)\b/;
 
 function read(path: string): string {
   return readFileSync(path, "latin1");
@@ -51,7 +53,8 @@ function stateOf(rootPid: number): string[] {
     if (isZombie) continue;
     for (const line of status.split("\n").filter((one) => STATUS.test(one))) say(line);
     say(`stat ${STAT_FIELDS.map((at) => stat[at - 1]).join(" ")}`);
-    for (const file of WHOLE) for (const line of read(`/proc/${pid}/${file}`).trimEnd().split("\n")) say(`${file} ${line}`);
+    for (const file of [...WHOLE, ...WHOLE_FOR_ROOT])
+      for (const line of read(`/proc/${pid}/${file}`).trimEnd().split("\n")) say(`${file} ${line}`);
     for (const file of HASHED)
       say(
         `${file} ${createHash("sha256")
@@ -167,6 +170,7 @@ function* descriptors(pid: number, names: Names): Generator<string> {
     const told = info
       .filter((line) => !UNSTEADY_INFO.test(line))
       .map((line) => line.replaceAll(/\b(ino|sdev|fhandle-bytes|fhandle-type|f_handle):\s*[0-9a-f]+/g, ""))
+      .map((line) => line.replace(/^NSpid:.*\s(-?\d+)$/, "pid $1"))
       // Who took a lock of an open file description is forgotten; it belongs to the description.
       .map((line) => line.replace(/^(lock:.*(?:FLOCK|OFDLCK)\s+\S+\s+\S+\s+)\d+/, "$1-"))
       .toSorted();
