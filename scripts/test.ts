@@ -6,8 +6,9 @@ import { parseTestOptions, planTests, usage, type TestOptions } from "./testing/
 import { countOutcomes, printFailures, printFile, printOutcome, printRemark, printSummary } from "./testing/report.ts";
 import { killTestsUnderWay, runTestFile, type TestOutcome } from "./testing/run-file.ts";
 
-/** End-to-end tests run one at a time: a program that is cut at random moments should have the machine to itself. */
 const UNIT_FILES_AT_ONCE = 2;
+/** One where nothing is said: what goes wrong is seen at once, and beside nothing else. Tests mostly wait, so that two take little longer. */
+const END_TO_END_FILES_AT_ONCE = Number(process.env["CAIRN_TEST_FILES_AT_ONCE"] ?? 1);
 /** Only against what hangs for ever: a machine with much other work takes several times as long as one without. */
 const UNIT_LIMIT_MS = 10 * 60_000;
 const END_TO_END_LIMIT_MS = 40 * 60_000;
@@ -42,12 +43,34 @@ async function runUnitFiles(): Promise<void> {
 }
 
 async function runEndToEndFiles(): Promise<void> {
-  for (const file of plan.endToEnd) {
-    if (namePattern === undefined) console.log(`\n${file}`);
-    const result = await runTestFile({ file, limitMs: END_TO_END_LIMIT_MS, namePattern, onOutcome: printOutcome, onRemark: printRemark });
-    outcomes.push(...result.outcomes);
-    printFailures(result);
-  }
+  // The longest first: nothing else is left to run beside what comes last.
+  const queue = END_TO_END_FILES_AT_ONCE > 1 ? longestFirst(plan.endToEnd) : [...plan.endToEnd];
+  const worker = async (): Promise<void> => {
+    for (let file = queue.shift(); file !== undefined; file = queue.shift()) await runEndToEndFile(file);
+  };
+  await Promise.all(Array.from({ length: END_TO_END_FILES_AT_ONCE }, worker));
+}
+
+/** Told as it goes on; beside others, once it has ended. */
+async function runEndToEndFile(file: string): Promise<void> {
+  const lines: (() => void)[] = [];
+  const tell = END_TO_END_FILES_AT_ONCE > 1 ? (print: () => void): void => void lines.push(print) : (print: () => void): void => print();
+  if (namePattern === undefined) tell(() => console.log(`\n${file}`));
+  const result = await runTestFile({
+    file,
+    limitMs: END_TO_END_LIMIT_MS,
+    namePattern,
+    onOutcome: (outcome) => tell(() => printOutcome(outcome)),
+    onRemark: (remark) => tell(() => printRemark(remark)),
+  });
+  outcomes.push(...result.outcomes);
+  for (const print of lines) print();
+  printFailures(result);
+}
+
+function longestFirst(files: readonly string[]): string[] {
+  const isLong = (file: string): boolean => /programs\.test|safety/.test(file);
+  return [...files.filter(isLong), ...files.filter((file) => !isLong(file))];
 }
 
 for (const [signal, number] of [

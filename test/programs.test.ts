@@ -9,7 +9,7 @@ import { allPrograms } from "./harness/program-list.ts";
 
 /** For a second run of the suite on the same machine, as another user, fewer are enough: CAIRN_TEST_CUTS. */
 const MOST_CUTS = Number(process.env["CAIRN_TEST_CUTS"] ?? 10);
-const WORDS: Readonly<Record<number, string>> = { 4: "four", 5: "five", 10: "ten" };
+const WORDS: Readonly<Record<number, string>> = { 3: "three", 4: "four", 5: "five", 10: "ten" };
 const only = process.env["CAIRN_TEST_PROGRAM"];
 
 const cutsOf = (program: Program): number => Math.min(program.cuts ?? MOST_CUTS, MOST_CUTS);
