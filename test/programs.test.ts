@@ -4,7 +4,16 @@
  */
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
-import { cutAgainAndAgain, cutOnce, Place, randomForTest, runUninterrupted, withoutEngine, type Program } from "./harness/mod.ts";
+import {
+  cutAgainAndAgain,
+  cutOnce,
+  noteInMatrix,
+  Place,
+  randomForTest,
+  runUninterrupted,
+  withoutEngine,
+  type Program,
+} from "./harness/mod.ts";
 import { allPrograms } from "./harness/program-list.ts";
 
 /** For a second run of the suite on the same machine, as another user, fewer are enough: CAIRN_TEST_CUTS. */
@@ -33,7 +42,11 @@ for (const candidate of allPrograms()) {
   if (only !== undefined && only !== name) continue;
   const cuts = "program" in candidate ? cutsOf(candidate.program) : MOST_CUTS;
   test(`${name} is cut at ${WORDS[cuts] ?? cuts} random moments and leaves what an uninterrupted run leaves`, async (t) => {
-    if ("missing" in candidate) return t.skip(candidate.missing);
+    if ("missing" in candidate) {
+      noteInMatrix("program", name, "not here");
+      return t.skip(candidate.missing);
+    }
     await throughCuts(t, candidate.program);
+    noteInMatrix("program", name, "yes");
   });
 }

@@ -10,6 +10,7 @@ import { rmSync } from "node:fs";
 import { basename } from "node:path";
 import { test, type TestContext } from "node:test";
 import { Job, touch } from "./job.ts";
+import { noteInMatrix } from "./matrix.ts";
 import { Place, withoutEngine } from "./place.ts";
 import { describeProcesses } from "./processes.ts";
 import { compileC } from "./programs.ts";
@@ -39,7 +40,10 @@ export interface ObjectCase {
 
 export function objectCase(sentence: string, options: ObjectCase): void {
   test(sentence, async (t) => {
-    if (options.needsRoot === true && process.getuid?.() !== 0) return t.skip("needs root");
+    if (options.needsRoot === true && process.getuid?.() !== 0) {
+      noteInMatrix("object", options.fixture, "not here");
+      return t.skip("needs root");
+    }
     const compiled = compileC(`objects/${options.fixture}.c`, ...(options.flags ?? []));
     if ("missing" in compiled) return t.skip(compiled.missing);
     await using place = new Place();
@@ -70,7 +74,10 @@ async function throughEverything(t: TestContext, place: Place, argv: readonly st
   const go = place.path("go");
   const job = new Job(place, argv, { name: basename(options.fixture) });
   await until("the fixture is ready", () => job.outcome !== undefined || job.out.includes("ready\n"));
-  if (job.outcome?.status === SKIP_STATUS) return t.skip(job.out.trim());
+  if (job.outcome?.status === SKIP_STATUS) {
+    noteInMatrix("object", options.fixture, "not here");
+    return t.skip(job.out.trim());
+  }
 
   for (let taken = 0; taken < (options.before ?? 0); taken += 1) {
     const outcome = await job.checkpoint();
@@ -82,7 +89,8 @@ async function throughEverything(t: TestContext, place: Place, argv: readonly st
     assert.match(first.stderr, options.mayBeRefused, "the refusal says why");
     t.diagnostic(`refused: ${first.stderr.trim()}`);
     touch(go);
-    return saysOk(job, "going on after the refusal");
+    await saysOk(job, "going on after the refusal");
+    return noteInMatrix("object", options.fixture, "refused");
   }
   assert.equal(first.status, 0, `the first checkpoint failed: ${first.stderr}${job.explain()}`);
   await looksAs(job, before, options.mayDiffer, "after the first checkpoint");
@@ -100,6 +108,7 @@ async function throughEverything(t: TestContext, place: Place, argv: readonly st
   touch(go);
   job.restart();
   await saysOk(job, `after ${CYCLES} checkpoints and restarts`);
+  noteInMatrix("object", options.fixture, "yes");
 }
 
 /** Threads may still be on their way to where they wait. */
