@@ -2,6 +2,7 @@
 import { statSync } from "node:fs";
 import { CairnError } from "../base/errors.ts";
 import type { Pid } from "../base/ids.ts";
+import { nameToBuffer, nameToText } from "../base/names.ts";
 import { toWord } from "../base/words.ts";
 import type { Credentials, FileAccess, FileIdentity, LiveProcessImage, Name } from "../image/mod.ts";
 import { SYSCALLS } from "../kernel/abi/x86-64/syscalls.ts";
@@ -11,6 +12,7 @@ import {
   readCoreDumpFilter,
   readEnvironment,
   readLimits,
+  readMaps,
   readOomScoreAdjustment,
   readPersonality,
   readProcessLink,
@@ -79,13 +81,12 @@ export function workingDirectoryOf(pid: Pid): Name | null {
 
 export function captureAttributes(remote: RemoteSyscalls, stat: ProcessStat, status: ProcessStatus): ProcessAttributes {
   const { pid } = remote;
-  const executable = present(pid, readProcessLink(pid, "exe"));
+  const executable = executableOf(pid, stat);
   const asked = remote.call(SYSCALLS.prctl, PR_GET_THP_DISABLE, 0n, 0n, 0n, 0n);
   const hugePages = asked < 0n ? 0n : asked;
   const coreDumpFilter = readCoreDumpFilter(pid);
   return {
-    executable: executable.name,
-    executableIdentity: identityOf(`/proc/${pid}/exe`),
+    ...executable,
     commandLine: present(pid, readCommandLine(pid)).toString("base64"),
     environment: present(pid, readEnvironment(pid)).toString("base64"),
     workingDirectory: present(pid, workingDirectoryOf(pid)),
@@ -121,6 +122,21 @@ export function captureAttributes(remote: RemoteSyscalls, stat: ProcessStat, sta
       auxv: present(pid, readAuxiliaryVector(pid)).toString("base64"),
     },
   };
+}
+
+/** What /proc/PID/exe of a restarted process names where its user was not allowed to set it. */
+const STAND_IN = "/memfd:cairn-keeper";
+
+function executableOf(pid: Pid, stat: ProcessStat): Pick<LiveProcessImage, "executable" | "executableIdentity"> {
+  const { name } = present(pid, readProcessLink(pid, "exe"));
+  if (nameToText(name) === STAND_IN) {
+    // Its program is the one whose code is where the code was said to be.
+    const program = readMaps(pid)?.find(({ start, end }) => start <= stat.startCode && stat.startCode < end);
+    if (program !== undefined && program.name !== null && !program.deleted) {
+      return { executable: program.name, executableIdentity: identityOf(nameToBuffer(program.name)) };
+    }
+  }
+  return { executable: name, executableIdentity: identityOf(`/proc/${pid}/exe`) };
 }
 
 function readFlag(remote: RemoteSyscalls, option: bigint): boolean {

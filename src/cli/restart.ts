@@ -19,6 +19,7 @@ export interface RestartOptions {
   readonly detach?: true;
   readonly files: RestartRequest["files"];
   readonly pids: RestartRequest["pids"];
+  readonly newPids?: true;
   readonly clock: RestartRequest["clock"];
   readonly map: readonly PathMove[];
   readonly every?: number;
@@ -43,6 +44,7 @@ Standard input, output and error that were files are so again. Those that were a
 of cairn restart now: this terminal, or what you redirect them to.
 Pids are kept; where they are taken, or not this user's to choose, the job gets a pid namespace of its own (--pids auto). With
 --pids host it gets the same pids in this system or is refused, with who has them; with --pids namespace it always gets a namespace.
+Where this user may do neither, --new-pids restarts it with the pids that come, and says what may break: programs that remember pids.
 CLOCK_MONOTONIC and CLOCK_BOOTTIME go on from where they were, in a time namespace: a timeout that had an hour left has an hour left.
 With --clock host, or where time namespaces are not allowed, the job reads this system's.
 --map holds for open and mapped files, programs and directories; what the program itself remembers of paths it does not change.
@@ -56,6 +58,7 @@ export function define(command: Command, finish: Finish): void {
     .option("-d, --detach", "in the background, in a session of its own")
     .addOption(new Option("--files <rule>", "what to do with output files").choices(["rewind", "keep", "fail"]).default("rewind"))
     .addOption(new Option("--pids <rule>", "where the job gets its pids").choices(["auto", "host", "namespace"]).default("auto"))
+    .option("--new-pids", "the job takes the pids that it gets: where neither pids can be chosen nor namespaces made")
     .addOption(
       new Option("--clock <rule>", "whose monotonic clocks it has: its own, which go on, or this system's")
         .choices(["job", "host"])
@@ -77,7 +80,9 @@ export function define(command: Command, finish: Finish): void {
 async function restart(target: string, options: RestartOptions, command: Command): Promise<number> {
   const store = storeOf(command);
   const { job: name, number = null } = parseCheckpointName(target);
-  const chosen = { store, name, number, files: options.files, pids: options.pids, clock: options.clock, moves: options.map };
+  if (options.newPids === true && options.pids !== "auto") throw new CairnError("usage", "--new-pids and --pids exclude each other");
+  const pids = options.newPids === true ? "new" : options.pids;
+  const chosen = { store, name, number, files: options.files, pids, clock: options.clock, moves: options.map };
   if (options.dryRun === true) {
     const { dryRun } = await import("./restart-dry-run.ts");
     return dryRun(chosen, options.json === true);

@@ -5,6 +5,7 @@ import { SYSCALLS } from "../kernel/abi/x86-64/syscalls.ts";
 import { call, purposed, tolerant } from "../tracee/puppet.ts";
 import type { Call, Puppet } from "../tracee/puppet.ts";
 import { nameToBuffer, nameToText } from "../base/names.ts";
+import type { Numbers } from "./numbers.ts";
 import type { PassedOn } from "./pass-on.ts";
 import { O_ASYNC } from "./open-files.ts";
 import { addSpentWatch, isSpent, watchRecord } from "./spent-watches.ts";
@@ -144,7 +145,13 @@ const F_RDLCK = 0;
 const F_WRLCK = 1;
 
 /** POSIX record locks, and who gets the signals of a description. */
-export function restoreLocksAndOwners(puppet: Puppet, live: LiveProcessImage, metadata: ImageMetadata, owned: Set<number>): void {
+export function restoreLocksAndOwners(
+  puppet: Puppet,
+  live: LiveProcessImage,
+  metadata: ImageMetadata,
+  numbers: Numbers,
+  owned: Set<number>,
+): void {
   const data = puppet.data();
   const calls: Call[] = [];
   for (const lock of live.recordLocks) {
@@ -162,7 +169,7 @@ export function restoreLocksAndOwners(puppet: Puppet, live: LiveProcessImage, me
     owned.add(openFile);
     const record = Buffer.alloc(8);
     record.writeInt32LE(owner.type, 0);
-    record.writeInt32LE(owner.pid, 4);
+    record.writeInt32LE(numbers.of(owner.pid), 4);
     if (owner.type !== F_OWNER_PGRP || owner.pid !== 0)
       calls.push(tolerant(SYSCALLS.fcntl, BigInt(fd), BigInt(F_SETOWN_EX), data.put(record)));
     if (owner.signal !== 0) calls.push(tolerant(SYSCALLS.fcntl, BigInt(fd), BigInt(F_SETSIG), BigInt(owner.signal)));

@@ -12,8 +12,8 @@ export interface RestoreRequest {
   readonly files: "rewind" | "keep" | "fail";
   /** Where what is cut off from output files is kept (made when needed, 0700). */
   readonly asideDirectory: string;
-  /** `host`: the same pids here or fail; `namespace`: in a pid namespace; `auto`: here if they are free and we may. */
-  readonly pids: "auto" | "host" | "namespace";
+  /** `host`: the same pids here or fail; `namespace`: in a pid namespace; `auto`: here if they are free and we may; `new`: others. */
+  readonly pids: "auto" | "host" | "namespace" | "new";
   /** `job`: the monotonic clocks go on from where they were, where that is allowed; `host`: they are the system's. */
   readonly clock: "job" | "host";
   /** What the terminal, and pipes that led out of the tree, are bound to: the restarter's stdin, stdout, stderr. */

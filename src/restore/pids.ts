@@ -12,6 +12,7 @@ import type { ImageMetadata } from "../image/mod.ts";
 import { listProcesses, readCommandLine, readStat, readStatus, splitAtNul } from "../kernel/procfs/mod.ts";
 import type { RestoreRequest } from "./mod.ts";
 import { mayChoosePids } from "./namespace.ts";
+import type { Numbers } from "./numbers.ts";
 
 /** How many taken pids a message names; the rest is counted. */
 const MAX_NAMED = 3;
@@ -25,6 +26,7 @@ export interface PidChoice {
 
 export function choosePids(metadata: ImageMetadata, rule: RestoreRequest["pids"]): PidChoice {
   if (rule === "namespace") return { useNamespace: true, problems: [], notes: [] };
+  if (rule === "new") return { useNamespace: false, problems: [], notes: [] };
   const mayChoose = mayChoosePids();
   // To whom the numbers belong matters only to whoever could have them.
   if (!mayChoose && rule === "auto") return { useNamespace: true, problems: [], notes: [] };
@@ -120,4 +122,16 @@ function describeProcess(pid: Pid): string {
   const name = nameToText(status.name);
   const what = status.tgid === pid ? "process" : `thread ${pid} of process`;
   return `${what} ${status.tgid} (${short === "" ? name : `${name}: ${short}`})`;
+}
+
+/** With --new-pids: what has become of the numbers, and what of the job may not bear it. */
+export function describeNewPids({ processes }: ImageMetadata, numbers: Numbers, namesExecutable: boolean): string[] {
+  const pids = processes.map(({ pid }) => pid);
+  const renumbered = `The job has new pids: process ${numbers.describe(pids)}`;
+  const breaks =
+    pids.length > 1
+      ? "A program that remembers the pid of another (a shell its background jobs, Python's subprocess its children, a daemon in a pid file) waits in vain or signals somebody else's process"
+      : "A program that remembers its own pid or its threads' numbers (in a pid file, a lock with an owner that is held just now) is mistaken";
+  const unnamed = "This user may not set /proc/PID/exe: a program that looks for itself or its own files by way of that finds nothing";
+  return [renumbered, `${breaks}; with --pids namespace it keeps them`, ...(namesExecutable ? [] : [unnamed])];
 }

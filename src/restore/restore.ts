@@ -45,7 +45,8 @@ import type { RestoredFiles } from "./open-files.ts";
 import { makeMissing } from "./output-files.ts";
 import type { FileComparison } from "./output-files.ts";
 import { PassedOn } from "./pass-on.ts";
-import { noteOf, pidsTaken, takenBy } from "./pids.ts";
+import { Numbers } from "./numbers.ts";
+import { describeNewPids, noteOf, pidsTaken, takenBy } from "./pids.ts";
 import { joinProblems } from "./problems.ts";
 import { Pidfds } from "./pidfds.ts";
 import type { Helper } from "./pidfds.ts";
@@ -54,7 +55,7 @@ import { finalRegisters, fitExtendedRegisters } from "./registers.ts";
 import { rewindFiles } from "./rewind.ts";
 import { flushSignals, isIgnoredTrap, queueSignals, restoreSignalActions } from "./signals.ts";
 import { credentialsToSet } from "./own-credentials.ts";
-import { makeThreads, restoreRarities, restoreScheduling, restoreThread } from "./threads.ts";
+import { makeThreads, renumberInMemory, restoreRarities, restoreScheduling, restoreThread } from "./threads.ts";
 import { makePosixTimers, startTimers } from "./timers.ts";
 import { PidTaken, makeHelper, makeTree, reapHelper } from "./tree.ts";
 import type { MadeProcess } from "./tree.ts";
@@ -120,6 +121,9 @@ class Restoration {
   readonly #made: Made[] = [];
   readonly #note = (made: Made): void => void this.#made.push(made);
   readonly #passed: PassedOn;
+  readonly #numbers: Numbers;
+  /** Of /proc/PID/exe: in a user namespace of its own the job may, outside only who has the capability. */
+  readonly #mayNameExecutable: boolean;
   #eventPipe: Fd | null = null;
   #undoFiles: () => void = () => {};
   #isLettingGo = false;
@@ -132,6 +136,8 @@ class Restoration {
     this.#ipcPlan = ipcPlan;
     this.#warnings = [...comparison.notes, ...ipcPlan.warnings];
     this.#passed = new PassedOn(this.#metadata);
+    this.#numbers = new Numbers(request.pids === "new");
+    this.#mayNameExecutable = comparison.useNamespace || mayChoosePids();
   }
 
   run(): RestoredJob {
@@ -146,6 +152,7 @@ class Restoration {
 
   #run(): RestoredJob {
     const { reader, files: rule } = this.#request;
+    const numbers = this.#numbers;
     const comparison = this.#comparison;
     this.#undoFiles = makeMissing(reader, comparison);
     const mapped = new MappedFiles(this.#metadata, this.#passed);
@@ -164,7 +171,7 @@ class Restoration {
     const keeper = this.#useNamespace ? this.#enterNamespace(outer.puppet) : outer.puppet;
     this.#warnings.push(...this.#setClocks(keeper));
     keeper.run([call(SYSCALLS.prctl, BigInt(PR_SET_CHILD_SUBREAPER), 1n, 0n, 0n, 0n)]);
-    const made = makeTree(keeper, this.#metadata, this.#note, (leader, session) => this.#takeTerminal(leader, session, files));
+    const made = makeTree(keeper, this.#metadata, numbers, this.#note, (leader, session) => this.#takeTerminal(leader, session, files));
     this.#setForegroundGroups(made, files);
     const ipc = this.#makeIpc(keeper, made, image);
     const live: LiveProcess[] = [];
@@ -175,24 +182,24 @@ class Restoration {
         image,
         file: (mapping) => mapped.ofMapping(mapping),
         shared: (id, toRead) => {
-          const numbers = files.sharedNumbers.get(id);
-          return (toRead ? numbers?.toRead : null) ?? numbers?.toWrite ?? -1;
+          const given = files.sharedNumbers.get(id);
+          return (toRead ? given?.toRead : null) ?? given?.toWrite ?? -1;
         },
         openFile: (id) => files.numbers.get(id) ?? -1,
-        executable: (of) => mapped.ofExecutable(of),
+        executable: (of) => (this.#mayNameExecutable ? mapped.ofExecutable(of) : -1),
         segmentBytes: (id) => ipc.segmentBytes(id),
       });
       this.#warn(one.puppet, unset);
       live.push(process);
     }
-    for (const one of made.values()) restoreWaitReport(one, made.get(one.image.parentPid));
+    for (const one of made.values()) restoreWaitReport(one, made.get(one.image.parentPid), numbers);
     for (const process of live) this.#makeThreads(process);
     pidfds.open(threadNumbers(made, live), () => this.#makeHelper(keeper));
     // Files of /proc may be of any process and thread of the job: all are there by now, and none has ended.
     for (const process of live) this.#fillIn(process, files, pidfds);
     const owned = new Set<number>();
     for (const { puppet, live: of } of live) {
-      restoreLocksAndOwners(puppet, of, this.#metadata, owned);
+      restoreLocksAndOwners(puppet, of, this.#metadata, numbers, owned);
     }
     for (const one of made.values()) if (one.image.alive === null) endAsZombie(one);
     for (const process of live) this.#restoreThreads(process);
@@ -206,6 +213,7 @@ class Restoration {
     if (rule !== "keep") files.rewindShared();
     this.#warnings.push(...ipc.takeBack());
     restoreLeases(live, this.#metadata);
+    if (numbers.areNew) this.#warnings.push(...describeNewPids(this.#metadata, numbers, this.#mayNameExecutable));
     const root = made.get(this.#metadata.rootPid);
     if (root === undefined) throw new CairnError("damaged", "The image's root process is not in it");
     let isOver = false;
@@ -317,7 +325,7 @@ class Restoration {
       if (slave === null || leader === undefined || foregroundGroup === 0) continue;
       const data = leader.puppet.data();
       const group = Buffer.alloc(8);
-      group.writeInt32LE(foregroundGroup, 0);
+      group.writeInt32LE(this.#numbers.of(foregroundGroup), 0);
       leader.puppet.run([tolerant(SYSCALLS.ioctl, BigInt(slave), BigInt(TIOCSPGRP), data.put(group))], data);
     }
   }
@@ -338,7 +346,7 @@ class Restoration {
     const { puppet, live, image } = process;
     restorePersonality(puppet, live);
     if (live.threads.some(usesTiles)) askForTiles(puppet);
-    process.threads = makeThreads(puppet, image.pid, live.threads, this.#note);
+    process.threads = makeThreads(puppet, image.pid, live.threads, this.#numbers, this.#note);
   }
 
   #makeHelper(keeper: Puppet): Helper {
@@ -359,16 +367,17 @@ class Restoration {
     const { puppet, live, image } = process;
     const credentials = credentialsToSet(live.credentials, this.#useNamespace);
     flushSignals(puppet);
-    makePosixTimers(puppet, live);
+    makePosixTimers(puppet, live, this.#numbers);
     for (const [thread, own] of process.threads) {
       this.#warn(puppet, restoreScheduling(own, thread));
       if (usesTiles(thread)) unfoldTiles(own);
-      queueSignals(own, image.pid, thread, thread.pendingSignals);
+      renumberInMemory(puppet, thread, this.#numbers);
+      queueSignals(own, this.#numbers.of(image.pid), this.#numbers.of(thread.tid), thread.pendingSignals);
       this.#warn(puppet, restoreRarities(own, thread));
       const credentialsOfThread = thread.credentials === undefined ? credentials : credentialsToSet(thread.credentials, this.#useNamespace);
       restoreThread(own, thread, live.personality, credentialsOfThread);
     }
-    queueSignals(puppet, image.pid, null, live.pendingSignals);
+    queueSignals(puppet, this.#numbers.of(image.pid), null, live.pendingSignals);
     restoreDumpable(puppet, live);
     this.#warn(puppet, restoreLimits(puppet, live));
   }
@@ -379,7 +388,7 @@ class Restoration {
   }
 
   #release(live: readonly LiveProcess[], files: RestoredFiles, keeper: Puppet, outer: FirstPuppet, root: MadeProcess): void {
-    const rootNumber = asJobPid(root.image.pid);
+    const rootNumber = asJobPid(this.#numbers.of(root.image.pid));
     this.#passed.closeMapped();
     this.#becomeGuard(keeper, outer, rootNumber);
     if (keeper !== outer.puppet) this.#becomeKeeper(outer.puppet, outer.keepAddress, -1, this.#keeperNumbers);
@@ -412,7 +421,7 @@ class Restoration {
 
   #becomeGuard(keeper: Puppet, outer: FirstPuppet, root: number): void {
     const pids = Buffer.alloc(4 * this.#metadata.processes.length);
-    this.#metadata.processes.forEach(({ pid }, index) => pids.writeUInt32LE(pid, 4 * index));
+    this.#metadata.processes.forEach(({ pid }, index) => pids.writeUInt32LE(this.#numbers.of(pid), 4 * index));
     const list = keeper.arena + ARENA.data;
     this.#becomeKeeper(keeper, outer.guardAddress, root, [...this.#keeperNumbers, outer.gateNumber], (registers) => {
       keeper.write(list, pids);
@@ -534,9 +543,9 @@ function endLeader(puppet: Puppet, instruction: bigint): void {
 
 /** Ours of the pids and tids of the image. */
 function threadNumbers(made: ReadonlyMap<number, MadeProcess>, live: readonly LiveProcess[]): Map<number, Pid | Tid> {
-  const numbers = new Map<number, Pid | Tid>([...made].map(([pid, { puppet }]) => [pid, puppet.pid]));
-  for (const { threads } of live) for (const [{ tid }, own] of threads) numbers.set(tid, own.tid);
-  return numbers;
+  const tids = new Map<number, Pid | Tid>([...made].map(([pid, { puppet }]) => [pid, puppet.pid]));
+  for (const { threads } of live) for (const [{ tid }, own] of threads) tids.set(tid, own.tid);
+  return tids;
 }
 
 /** Ends as it had ended, under its own name. */

@@ -1,5 +1,5 @@
 /** What the process does on signals, and signals that were on their way. */
-import type { LiveProcessImage, Thread } from "../image/mod.ts";
+import type { LiveProcessImage } from "../image/mod.ts";
 import { SYSCALLS } from "../kernel/abi/x86-64/syscalls.ts";
 import { call, tolerant } from "../tracee/puppet.ts";
 import { timerOf } from "./timers.ts";
@@ -45,7 +45,7 @@ export function flushSignals(puppet: Puppet): void {
 }
 
 /** Queues them again, in order. `tid` as the job sees it. */
-export function queueSignals(puppet: Puppet, pid: number, thread: Thread | null, signals: readonly string[]): void {
+export function queueSignals(puppet: Puppet, pid: number, tid: number | null, signals: readonly string[]): void {
   // A timer's signal is the timer's own to queue, with its overruns: it expires as soon as it is started (timers.ts).
   const queued = signals.filter((signal) => timerOf(signal) === null);
   const batch = 500;
@@ -55,9 +55,9 @@ export function queueSignals(puppet: Puppet, pid: number, thread: Thread | null,
       const information = Buffer.from(text, "base64");
       const signal = BigInt(information.readInt32LE(0));
       const address = data.put(information);
-      return thread === null
+      return tid === null
         ? call(SYSCALLS.rt_sigqueueinfo, BigInt(pid), signal, address)
-        : call(SYSCALLS.rt_tgsigqueueinfo, BigInt(pid), BigInt(thread.tid), signal, address);
+        : call(SYSCALLS.rt_tgsigqueueinfo, BigInt(pid), BigInt(tid), signal, address);
     });
     puppet.run(calls, data);
   }

@@ -23,6 +23,9 @@ import type { Call, Puppet, TapeData } from "../tracee/puppet.ts";
 import { credentialCalls } from "./credentials.ts";
 import type { credentialsToSet } from "./own-credentials.ts";
 import { cloneArguments } from "./clone.ts";
+import { asRemoteAddress } from "../base/ids.ts";
+import { RemoteMemoryFile } from "../kernel/remote-memory.ts";
+import type { Numbers } from "./numbers.ts";
 
 const THREAD_FLAGS = BigInt(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM);
 const PR_SET_TSC = 26n;
@@ -38,6 +41,7 @@ export function makeThreads(
   leader: Puppet,
   leaderTid: number,
   threads: readonly Thread[],
+  numbers: Numbers,
   onMade: (made: Made) => void,
 ): Map<Thread, Puppet> {
   const puppets = new Map<Thread, Puppet>();
@@ -46,20 +50,37 @@ export function makeThreads(
     const batch = others.slice(from, from + BATCH);
     const data = leader.data();
     const made: Tid[] = [];
-    const calls = batch.map((thread) => cloneCall(data, thread.tid));
-    leader.run(calls, data, (tid) => {
+    const calls = batch.map((thread) => cloneCall(data, numbers.wanted(thread.tid)));
+    const results = leader.run(calls, data, (tid) => {
       onMade(new Made(leader.pid, tid));
       made.push(tid);
     });
-    batch.forEach((thread, index) => puppets.set(thread, threadOf(leader, made[index] as Tid)));
+    batch.forEach((thread, index) => {
+      puppets.set(thread, threadOf(leader, made[index] as Tid));
+      numbers.note(thread.tid, Number(results[index]));
+    });
   }
   for (const thread of threads) if (thread.tid === leaderTid) puppets.set(thread, leader);
   return puppets;
 }
 
-function cloneCall(data: TapeData, tid: number): Call {
+function cloneCall(data: TapeData, tid: number | null): Call {
   const { address, lengthBytes } = cloneArguments(data, THREAD_FLAGS, 0, tid);
-  return purposed(`making thread ${tid}`, SYSCALLS.clone3, address, lengthBytes);
+  return purposed(`making thread ${tid ?? "of any number"}`, SYSCALLS.clone3, address, lengthBytes);
+}
+
+/**
+ * The C library keeps a thread's number beside its storage, in the word that the kernel clears when the thread ends; it is what
+ * pthread_kill and locks with an owner use. Precondition: the memory stands.
+ */
+export function renumberInMemory(puppet: Puppet, thread: Thread, numbers: Numbers): void {
+  const address = BigInt(thread.clearChildTid);
+  if (!numbers.areNew || address === 0n) return;
+  using memory = new RemoteMemoryFile(puppet.pid);
+  const word = memory.read(asRemoteAddress(address), 4);
+  if (word.length < 4 || word.readUInt32LE(0) !== thread.tid) return;
+  word.writeUInt32LE(numbers.of(thread.tid), 0);
+  memory.write(asRemoteAddress(address), word);
 }
 
 /** What the thread sets for itself; its credentials last, for they may forbid the rest. */

@@ -4,6 +4,7 @@ import { SYSCALLS } from "../kernel/abi/x86-64/syscalls.ts";
 import { call, tolerant } from "../tracee/puppet.ts";
 import type { Call, Puppet, TapeData } from "../tracee/puppet.ts";
 import { CairnError } from "../base/errors.ts";
+import type { Numbers } from "./numbers.ts";
 
 const PR_TIMER_CREATE_RESTORE_IDS = 77n;
 const SIGEV_SIGNAL = 0;
@@ -15,12 +16,12 @@ const NS_PER_SECOND = 1_000_000_000n;
 /** Ids that a program skipped are made and deleted one by one where the kernel can't be told the id. */
 const LARGEST_SKIP = 1_000_000;
 
-export function makePosixTimers(puppet: Puppet, live: LiveProcessImage): void {
+export function makePosixTimers(puppet: Puppet, live: LiveProcessImage, numbers: Numbers): void {
   if (live.posixTimers.length === 0) return;
   const canChoose = puppet.run([tolerant(SYSCALLS.prctl, PR_TIMER_CREATE_RESTORE_IDS, 1n, 0n, 0n, 0n)])[0] === 0n;
   for (const timer of live.posixTimers) {
-    if (canChoose) makeTimer(puppet, timer, timer.id);
-    else makeByCounting(puppet, timer);
+    if (canChoose) makeTimer(puppet, timer, timer.id, numbers);
+    else makeByCounting(puppet, timer, numbers);
   }
   if (canChoose) puppet.run([call(SYSCALLS.prctl, PR_TIMER_CREATE_RESTORE_IDS, 0n, 0n, 0n, 0n)]);
 }
@@ -28,13 +29,13 @@ export function makePosixTimers(puppet: Puppet, live: LiveProcessImage): void {
 type Timer = LiveProcessImage["posixTimers"][number];
 
 /** Gives the id that the timer got. */
-function makeTimer(puppet: Puppet, timer: Timer, wantedId: number): number {
+function makeTimer(puppet: Puppet, timer: Timer, wantedId: number, numbers: Numbers): number {
   const data = puppet.data();
   const event = Buffer.alloc(SIGEVENT_BYTES);
   event.writeBigUInt64LE(BigInt(timer.value), 0);
   event.writeInt32LE(timer.signal, 8);
   event.writeInt32LE(timer.notify === "none" ? SIGEV_NONE : timer.notify === "thread-id" ? SIGEV_THREAD_ID : SIGEV_SIGNAL, 12);
-  event.writeInt32LE(timer.threadId, 16);
+  event.writeInt32LE(numbers.of(timer.threadId), 16);
   const id = Buffer.alloc(8);
   id.writeInt32LE(wantedId, 0);
   const idAddress = data.put(id);
@@ -42,9 +43,9 @@ function makeTimer(puppet: Puppet, timer: Timer, wantedId: number): number {
   return puppet.readData(idAddress, 4).readInt32LE(0);
 }
 
-function makeByCounting(puppet: Puppet, timer: Timer): void {
+function makeByCounting(puppet: Puppet, timer: Timer, numbers: Numbers): void {
   for (let tries = 0; tries < LARGEST_SKIP; tries += 1) {
-    const id = makeTimer(puppet, timer, 0);
+    const id = makeTimer(puppet, timer, 0, numbers);
     if (id === timer.id) return;
     puppet.run([call(SYSCALLS.timer_delete, BigInt(id))]);
     if (id > timer.id) break;

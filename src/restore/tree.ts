@@ -7,6 +7,7 @@ import { SYSCALLS } from "../kernel/abi/x86-64/syscalls.ts";
 import { Made, call, childOf, purposed, tolerant } from "../tracee/puppet.ts";
 import type { Puppet } from "../tracee/puppet.ts";
 import { cloneArguments } from "./clone.ts";
+import type { Numbers } from "./numbers.ts";
 import { KEEPER, planTree } from "./tree-plan.ts";
 
 const SIGCHLD = 17;
@@ -31,6 +32,7 @@ export class PidTaken extends Error {
 export function makeTree(
   keeper: Puppet,
   metadata: ImageMetadata,
+  numbers: Numbers,
   onMade: (made: Made) => void,
   onSession: (leader: Puppet, pid: number) => void,
 ): Map<number, MadeProcess> {
@@ -44,12 +46,13 @@ export function makeTree(
     switch (step.step) {
       case "make": {
         const image = images.get(step.pid);
-        const made = makeChild(actor, step.pid > 0 ? step.pid : null, image?.exitSignal ?? SIGCHLD, (one) => {
+        const made = makeChild(actor, step.pid > 0 ? numbers.wanted(step.pid) : null, image?.exitSignal ?? SIGCHLD, (one) => {
           notes.set(step.pid, one);
           onMade(one);
         });
         byPid.set(step.pid, made.puppet);
         inside.set(step.pid, made.number);
+        if (step.pid > 0) numbers.note(step.pid, Number(made.number));
         break;
       }
       case "new-session":
@@ -58,7 +61,12 @@ export function makeTree(
         break;
       case "join-group":
         actor.run([
-          purposed(`joining process group ${step.group}`, SYSCALLS.setpgid, 0n, BigInt(step.group === step.pid ? 0 : step.group)),
+          purposed(
+            `joining process group ${step.group}`,
+            SYSCALLS.setpgid,
+            0n,
+            BigInt(step.group === step.pid ? 0 : numbers.of(step.group)),
+          ),
         ]);
         break;
       case "end-helper": {

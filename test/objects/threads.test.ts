@@ -9,3 +9,4 @@ objectCase("a checkpoint keeps the C library's own state: stdio, locale, heap", 
 objectCase("a checkpoint keeps ids, capabilities, no_new_privs and memory policy that one thread has for itself", {
   fixture: "thread-rarities",
 });
+objectCase("a checkpoint keeps what threads and processes do to one another by their numbers", { fixture: "renumbered" });
