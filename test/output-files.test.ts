@@ -1,6 +1,6 @@
 /** What a restart does about files that the job had open and that are other by now: made again, taken back, or told of. */
 import assert from "node:assert/strict";
-import { chmodSync, chownSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, readFileSync, readdirSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { CAIRN, Job, Place, compileC, touch, until, withoutEngine, works } from "./harness/mod.ts";
@@ -8,14 +8,18 @@ import { CAIRN, Job, Place, compileC, touch, until, withoutEngine, works } from 
 const NOBODY = 65534;
 const program = `
   exec 3<>data 4<>fifo 5>written
+  head -c "$1" /dev/zero >&5
   printf AAAAAAAA >&5
   echo ready
   until [ -e go ]; do sleep 0.05; done
   read line <&4; echo "$line"; cat <&3
 `;
 
+/** Output of more than 4 MiB is not kept in the checkpoint. */
+const TOO_LARGE = 5 << 20;
+
 /** A job that was saved and crashed, with a file and a FIFO open for both and a file open for writing only. */
-async function saved(t: TestContext, place: Place): Promise<Job | undefined> {
+async function saved(t: TestContext, place: Place, zerosBefore = 0): Promise<Job | undefined> {
   if (withoutEngine) {
     t.skip("needs the engine");
     return undefined;
@@ -29,7 +33,7 @@ async function saved(t: TestContext, place: Place): Promise<Job | undefined> {
     if (process.getuid?.() === 0) chownSync(place.path(name), NOBODY, NOBODY);
     chmodSync(place.path(name), mode);
   }
-  const job = new Job(place, ["sh", "-c", program]);
+  const job = new Job(place, ["sh", "-c", program, "sh", String(zerosBefore)]);
   await job.says("ready\n");
   writeFileSync(place.path("fifo"), "in the pipe\n");
   const outcome = await job.checkpoint();
@@ -59,13 +63,34 @@ test("a missing file and a missing FIFO are made again with the mode and the own
   assert.deepEqual(access(), before);
 });
 
-test("a restart says so when a file that is only written was changed inside", async (t) => {
+test("a restart says so when a large file that is only written was changed inside, and refuses when it has become shorter", async (t) => {
+  await using place = new Place();
+  const job = await saved(t, place, TOO_LARGE);
+  if (job === undefined) return;
+  truncateSync(place.path("written"), 3);
+  const refused = await place.cairn(["restart", "job"]);
+  assert.match(refused.stderr, /work\/written is not as the checkpoint saw it: it had \d+ bytes at the checkpoint and has 3 now/);
+  writeFileSync(place.path("written"), `${"\0".repeat(TOO_LARGE)}BBBBAAAA`);
+  assert.match(await goesOn(job), /work\/written has the length that it had, but was written to since \(.*modified at .*\)/);
+  assert.equal(place.read("written").slice(TOO_LARGE), "BBBBAAAA");
+});
+
+test("output that was written aside and renamed, removed, replaced or emptied since is there again as it was", async (t) => {
   await using place = new Place();
   const job = await saved(t, place);
   if (job === undefined) return;
-  writeFileSync(place.path("written"), "BBBB", { flag: "r+" });
-  assert.match(await goesOn(job), /work\/written has the length that it had, but was written to since \(.*modified at .*\)/);
-  assert.equal(place.read("written"), "BBBBAAAA");
+  const written = place.path("written");
+  renameSync(written, place.path("final"));
+  assert.match(await goesOn(job), /work\/written is missing; it is made again/);
+  assert.deepEqual([place.read("written"), place.read("final")], ["AAAAAAAA", "AAAAAAAA"]);
+  for (const other of ["", "BBBBAAAA", "another file of that name"]) {
+    writeFileSync(written, other);
+    assert.match(await goesOn(job), /work\/written is taken back to its content at the checkpoint; what it was is kept in/);
+    assert.equal(place.read("written"), "AAAAAAAA");
+  }
+  writeFileSync(written, "AAAAAAAA and more");
+  assert.match(await goesOn(job), /work\/written is taken back to 8 bytes; the 9 bytes written since are kept in/);
+  assert.equal(place.read("written"), "AAAAAAAA");
 });
 
 test("a restart into the log of the job has each line once, and says where what others wrote is kept", async (t) => {

@@ -1,5 +1,5 @@
 /** All open file descriptions of the tree, with the kernel objects behind them: pipes, terminals, shared memory, saved files. */
-import { statSync } from "node:fs";
+import { accessSync, constants, statSync } from "node:fs";
 import { CairnError } from "../base/errors.ts";
 import { nameToBuffer, nameToText } from "../base/names.ts";
 import type { Pid } from "../base/ids.ts";
@@ -11,7 +11,7 @@ import { isEpollTarget } from "../kernel/kcmp.ts";
 import { hasLease, leaseOf, ofdLocksOf } from "./description-locks.ts";
 import type { Description, DescriptorReference } from "./descriptors.ts";
 import { O_CLOEXEC } from "./descriptors.ts";
-import { inspectDescription, leadsOutside, needsContent, ownerOf, regularFile, streamOf } from "./files.ts";
+import { inspectDescription, isWritable, leadsOutside, needsContent, ownerOf, regularFile, streamOf } from "./files.ts";
 import type { Inspected } from "./files.ts";
 import { captureInotify } from "./inotify.ts";
 import type { JobPids } from "./job-pids.ts";
@@ -29,6 +29,9 @@ import type { WatchedPaths } from "./watched-paths.ts";
 
 /** Larger files are taken back by truncation alone, and the user is told. */
 export const LARGEST_SAVED_BYTES = 256 * 1024 * 1024;
+/** Output that is larger is taken back by truncation alone, and has to be there: all of these together, and each. */
+const LARGEST_OUTPUTS_BYTES = 64 * 1024 * 1024;
+const LARGEST_OUTPUT_BYTES = 4 * 1024 * 1024;
 const OWNER_PROCESS_GROUP = 2;
 
 export type OpenFileSections = Pick<ImageMetadata, "openFiles" | "pipes" | "ptys" | "savedFiles">;
@@ -54,6 +57,7 @@ export async function captureOpenFiles(
   const ptys = ptysInTree(found);
   const pidfds = new Pidfds(pids);
   const saved = new Map<string, number>();
+  let savedOutputBytes = 0;
   for (const { description, inspected } of found) {
     const reference = description.references[0];
     const file = await openFile(description, inspected);
@@ -179,8 +183,21 @@ export async function captureOpenFiles(
       const reference = description.references[0];
       const id = await saveContent(file.name, inspected.path, file.mode, file.deleted, hasLease(reference) ? reference : null);
       if (id !== null) file.savedFile = id;
+    } else if (isWritable(file.flags)) {
+      const id = await saveOutput(description.references[0], file.name, inspected.path, file.mode);
+      if (id !== null) file.savedFile = id;
     }
     return file;
+  }
+
+  /** Small output: the file may be there under another name later, or not at all, as what is written aside and then renamed. */
+  async function saveOutput(reference: DescriptorReference, name: Name, path: string | Buffer, mode: number): Promise<number | null> {
+    const { sizeBytes } = identityOf(path);
+    // Opened for writing only, it can't be read through the descriptor of who holds a lease.
+    if (sizeBytes > LARGEST_OUTPUT_BYTES || savedOutputBytes + sizeBytes > LARGEST_OUTPUTS_BYTES || hasLease(reference)) return null;
+    if (!mayRead(path)) return null;
+    savedOutputBytes += sizeBytes;
+    return saveContent(name, path, mode, false, null);
   }
 
   /** `leased`: the descriptor through which the file has to be read, for to open it would break a lease. */
@@ -206,6 +223,15 @@ export async function captureOpenFiles(
     const entry = { id, name, mode, access: accessOf(path), identity, runs: await saveFile(writer, path, identity, leased) };
     sections.savedFiles.push(entry);
     return id;
+  }
+}
+
+function mayRead(path: string | Buffer): boolean {
+  try {
+    accessSync(path, constants.R_OK);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -17,8 +17,14 @@ import { writeRuns } from "./saved-files.ts";
 
 const O_ACCMODE = 3;
 
+/** Opened for reading and writing, not only at its end: it may have been changed anywhere. */
+const isWrittenInPlace = (flags: number): boolean => (flags & O_ACCMODE) === constants.O_RDWR && (flags & constants.O_APPEND) === 0;
+
 type RegularFile = Extract<OpenFile, { kind: "file" }>;
-type ComparedFile = Pick<RegularFile, "name" | "mode" | "identity" | "savedFile"> & { readonly isWritten: boolean };
+type ComparedFile = Pick<RegularFile, "name" | "mode" | "identity" | "savedFile"> & {
+  readonly isWritten: boolean;
+  readonly inPlace: boolean;
+};
 type SavedFile = ImageMetadata["savedFiles"][number];
 
 export interface Rewinding {
@@ -31,6 +37,8 @@ export interface Rewinding {
   readonly grownBytes: number;
   /** Size and time of change are the same, but what is written through a mapping need not change the time: the content decides. */
   readonly byContent: boolean;
+  /** Output: where it still begins with what it held, the rest is cut off. If not, it is another file under that name. */
+  readonly onlyGrows: boolean;
 }
 
 export interface FileComparison {
@@ -46,7 +54,7 @@ export function compareFiles(metadata: ImageMetadata, rule: "rewind" | "keep" | 
   const comparison = { problems: [], warnings: [], rewinding: [], missing: [] };
   const seen = new Set<string>();
   // A file counts once: for what tells most of it, its content; then for a writer's view of it, then for a reader's.
-  const weight = (file: ComparedFile): number => (file.savedFile === undefined ? 0 : 2) + (file.isWritten ? 1 : 0);
+  const weight = (file: ComparedFile): number => (file.savedFile === undefined ? 0 : 4) + (file.inPlace ? 2 : 0) + (file.isWritten ? 1 : 0);
   const files = [...openedFiles(metadata), ...mappedFiles(metadata)].sort((a, b) => weight(b) - weight(a));
   const mapped = namesOfWritableMappings(metadata);
   for (const file of files) {
@@ -83,9 +91,10 @@ function compareFile(
     if (rule === "fail") throw changedFile(text, describeChange(file.identity, now));
     return;
   }
-  const companions = saved === null ? [] : companionsOf(path, metadata);
+  const companions = saved === null || !file.inPlace ? [] : companionsOf(path, metadata);
   const byContent = sameContent && companions.length === 0;
   if (byContent && !(saved !== null && mapped.has(text))) return;
+  const onlyGrows = !file.inPlace;
   if (rule === "keep") return;
   if (rule === "fail") {
     if (byContent) return;
@@ -101,7 +110,16 @@ function compareFile(
     return;
   }
   const grownBytes = size - file.identity.sizeBytes;
-  rewinding.push({ path, text, sizeBytes: file.identity.sizeBytes, saved, companions, grownBytes, byContent });
+  rewinding.push({
+    path,
+    text,
+    sizeBytes: file.identity.sizeBytes,
+    saved,
+    companions,
+    grownBytes,
+    byContent: byContent || (onlyGrows && grownBytes === 0),
+    onlyGrows,
+  });
 }
 
 /** A directory of /proc that is there again once the job's processes are. */
@@ -133,9 +151,9 @@ export function compareDirectories(metadata: ImageMetadata): CairnError[] {
 
 /** What `rewindFiles` would do, in words. */
 export function describeRewinding({ rewinding }: FileComparison): string[] {
-  return rewinding.flatMap(({ text, saved, sizeBytes, grownBytes, companions }) => [
+  return rewinding.flatMap(({ text, saved, sizeBytes, grownBytes, companions, onlyGrows }) => [
     ...companions.map((companion) => `File ${companion} was made after the checkpoint; it would be put aside`),
-    saved === null
+    saved === null || (onlyGrows && grownBytes > 0)
       ? `File ${text} would be taken back to ${sizeBytes} bytes; the ${grownBytes} bytes written since would be kept aside`
       : `File ${text} would be taken back to its content at the checkpoint; what it is now would be kept aside`,
   ]);
@@ -145,7 +163,7 @@ export function describeRewinding({ rewinding }: FileComparison): string[] {
 function openedFiles(metadata: ImageMetadata): ComparedFile[] {
   return metadata.openFiles
     .filter((file): file is RegularFile => file.kind === "file" && !file.deleted)
-    .map((file) => ({ ...file, isWritten: (file.flags & O_ACCMODE) !== 0 }));
+    .map((file) => ({ ...file, isWritten: (file.flags & O_ACCMODE) !== 0, inPlace: isWrittenInPlace(file.flags) }));
 }
 
 function namesOfWritableMappings(metadata: ImageMetadata): Set<string> {
@@ -158,7 +176,7 @@ function mappedFiles(metadata: ImageMetadata): ComparedFile[] {
   const opened = new Set(metadata.openFiles.map((file) => (file.kind === "file" ? file.savedFile : undefined)));
   return metadata.savedFiles
     .filter((saved) => !opened.has(saved.id))
-    .map(({ id, name, mode, identity }) => ({ name, mode, identity, savedFile: id, isWritten: true }));
+    .map(({ id, name, mode, identity }) => ({ name, mode, identity, savedFile: id, isWritten: true, inPlace: true }));
 }
 
 function missingFile(text: string): CairnError {

@@ -1,24 +1,13 @@
 /** The real programs of the suite: each computes for some seconds and tells how far it is in a file that grows. */
 import { createHash } from "node:crypto";
 import { copyFileSync, existsSync, linkSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import type { Place } from "./place.ts";
-import type { Program } from "./program.ts";
-import { buildFolder, compile, findTool, PROGRAMS, works } from "./programs.ts";
+import { bring, missing, type Candidate } from "./candidate.ts";
+import { everydayPrograms } from "./everyday-programs.ts";
+import { buildFolder, compile, findTool, works } from "./programs.ts";
 import { seededRandom } from "./random.ts";
-
-export type Candidate = { readonly program: Program } | { readonly name: string; readonly missing: string };
-
-const missing = (name: string, tool: string): Candidate => ({ name, missing: `no ${tool} on this machine` });
-
-/** Copies a source into the place, so that every run is of a file of its own, and returns its name there. */
-function bring(place: Place, source: string): string {
-  const name = basename(source);
-  copyFileSync(join(PROGRAMS, "apps", source), place.path(name));
-  return name;
-}
 
 function interpreted(name: string, tools: readonly string[], source: string, progress: readonly string[]): Candidate {
   const tool = tools.map(findTool).find((path) => path !== undefined);
@@ -252,5 +241,6 @@ export function allPrograms(): Candidate[] {
     typescript(),
     compiledBy("go", "go", "apps/tasks.go", (go) => [go, "build", "-o", "OUT/program", "tasks.go"]),
     compiledBy("rust", "rustc", "apps/tasks.rs", (rustc) => [rustc, "-O", "-o", "OUT/program", "tasks.rs"]),
+    ...everydayPrograms(),
   ];
 }

@@ -1,0 +1,111 @@
+/** Programs that people have open all day, or leave to themselves: servers, builds, filters over large files, terminals. */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { chmodSync, chownSync, existsSync, mkdtempSync, renameSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { bring, missing, type Candidate } from "./candidate.ts";
+import type { Place } from "./place.ts";
+import { buildFolder, findTool } from "./programs.ts";
+
+const isRoot = process.getuid?.() === 0;
+
+/** Whom a server is that refuses to be root: the same user that runs the suite for the second time. */
+const NOBODY = 65534;
+
+const POSTGRES = "/usr/lib/postgresql/15/bin";
+
+/** Those of `pgbench -i`, a statement for each line. */
+const TABLES = `create table pgbench_accounts (aid integer primary key, bid integer, abalance integer, filler char(84))
+create table pgbench_branches (bid integer primary key, bbalance integer, filler char(88))
+create table pgbench_tellers (tid integer primary key, bid integer, tbalance integer, filler char(84))
+create table pgbench_history (tid integer, bid integer, aid integer, delta integer, mtime timestamp, filler char(22))
+create table noted (number integer primary key, text text)
+insert into pgbench_branches values (1, 0)
+insert into pgbench_tellers select number, 1, 0 from generate_series(1, 10) as number
+insert into pgbench_accounts select number, 1, 0, '' from generate_series(1, 100000) as number
+`;
+
+/** Each has one answer; that transactions were lost or done twice would show in all of them. */
+const QUESTIONS = [
+  "select count(*) || ' noted, ' || sum(number) || ' ' || sum(hashtext(text)) from noted",
+  "select count(*) || ' accounts, ' || sum(abalance) || ' ' || sum(hashint4(aid) # hashint4(abalance)) from pgbench_accounts",
+  "select count(*) || ' tellers, ' || sum(tbalance) || ' ' || sum(hashint4(tid) # hashint4(tbalance)) from pgbench_tellers",
+  "select count(*) || ' branches, ' || sum(bbalance) || ' ' || sum(hashint4(bid) # hashint4(bbalance)) from pgbench_branches",
+  "select count(*) || ' in the history, ' || sum(delta) || ' ' || sum(hashint4(aid) # hashint4(delta)) from pgbench_history",
+];
+
+/** What the server had said is what another one finds that has nothing but its files, as they were left by a crash. */
+function expectSameAfterCrash(place: Place): void {
+  const data = join(place.root, "data-after-crash");
+  copyFolder(place.path("data"), data);
+  const said = askAlone(data, "bench", QUESTIONS.map((question) => `${question}\n`).join(""));
+  rmSync(data, { recursive: true });
+  const answers = [...said.matchAll(/1: \S+ = "(.*)"/g)].map((match) => match[1] ?? "");
+  assert.equal(answers.length, QUESTIONS.length, said);
+  assert.ok(place.read("out").includes(answers.join("\n")), `after a crash: ${answers.join("\n")}\nbefore it: ${place.read("out")}`);
+}
+
+function postgresTool(name: string, folder: string, argv: readonly string[], input = ""): string {
+  const owner = isRoot ? { uid: NOBODY, gid: NOBODY } : {};
+  return execFileSync(join(POSTGRES, name), argv, { cwd: folder, input, encoding: "utf8", stdio: ["pipe", "pipe", "ignore"], ...owner });
+}
+
+/** What a server says that runs for these questions alone, without sockets. It is the first to find the data after a crash. */
+function askAlone(data: string, database: string, input: string): string {
+  return postgresTool("postgres", data, ["--single", "-F", "-D", data, database], input);
+}
+
+/** A database with pgbench's tables, made once: the same for every run. */
+function databaseTemplate(): string {
+  const template = join(buildFolder(), "postgresql-15");
+  if (existsSync(template)) return template;
+  const folder = mkdtempSync(join(tmpdir(), "cairn-postgresql-"));
+  const data = join(folder, "data");
+  try {
+    if (isRoot) chownSync(folder, NOBODY, NOBODY);
+    postgresTool("initdb", folder, ["-D", data, "-U", "owner", "-A", "trust", "-N", "--no-locale", "-E", "UTF8", "--wal-segsize=1"]);
+    askAlone(data, "postgres", "create database bench\n");
+    askAlone(data, "bench", TABLES);
+    const partial = `${template}.${process.pid}`;
+    copyFolder(data, partial);
+    try {
+      renameSync(partial, template);
+    } catch {
+      rmSync(partial, { recursive: true });
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+  return template;
+}
+
+/** With owners, which Node's own copy leaves out. */
+function copyFolder(from: string, to: string): void {
+  execFileSync("cp", ["-a", from, to]);
+}
+
+function postgres(): Candidate {
+  const python = findTool("python3");
+  if (python === undefined) return missing("postgres", "python3");
+  if (!existsSync(join(POSTGRES, "postgres"))) return missing("postgres", "PostgreSQL 15");
+  return {
+    program: {
+      name: "postgres",
+      progress: ["log"],
+      cuts: 5,
+      ignored: ["data", "server.log", "pgbench.log"],
+      prepare: (place) => {
+        copyFolder(databaseTemplate(), place.path("data"));
+        // The server's user has to come as far as its folder.
+        if (isRoot) chmodSync(place.root, 0o711);
+        return [python, bring(place, "postgres.py"), "600", POSTGRES, String(NOBODY), ...QUESTIONS];
+      },
+      examine: expectSameAfterCrash,
+    },
+  };
+}
+
+export function everydayPrograms(): Candidate[] {
+  return [postgres()];
+}
