@@ -1,12 +1,12 @@
 /** Programs that people have open all day, or leave to themselves: servers, builds, filters over large files, terminals. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { chmodSync, chownSync, existsSync, mkdtempSync, renameSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { bring, missing, type Candidate } from "./candidate.ts";
+import { bring, firstAbsent, missing, type Candidate } from "./candidate.ts";
 import type { Place } from "./place.ts";
-import { buildFolder, findTool } from "./programs.ts";
+import { buildFolder, findTool, works } from "./programs.ts";
 
 const isRoot = process.getuid?.() === 0;
 
@@ -106,6 +106,114 @@ function postgres(): Candidate {
   };
 }
 
+const SOURCES = 14;
+
+/** A file of C whose functions keep a compiler busy for a tenth of a second. */
+function sourceOf(file: number): string {
+  const numbers = Array.from({ length: 16 }, (_, index) => index);
+  const functions = numbers.map(
+    (index) => `static unsigned step_${index}(unsigned x, unsigned *table) {
+  for (unsigned k = 0; k < ${index + 5}; k++) { x = x * ${2 * index * file + 69069}u + table[(x ^ k) % 64]; table[k % 64] ^= x >> ${(index % 13) + 1}; }
+  switch (x % 4) { case 0: return x ^ ${index * 7919}u; case 1: return limit_${file}(x); default: return x - ${file}u; }
+}`,
+  );
+  return `#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "all.h"
+${functions.join("\n")}
+unsigned file_${file}(unsigned x) {
+  unsigned table[64];
+  memset(table, ${file}, sizeof table);
+  ${numbers.map((index) => `x = step_${index}(x, table);`).join(" ")}
+  return x;
+}
+`;
+}
+
+function writeSources(folder: string): void {
+  mkdirSync(folder);
+  const files = Array.from({ length: SOURCES }, (_, index) => index + 1);
+  for (const file of files) writeFileSync(join(folder, `file_${file}.c`), sourceOf(file));
+  const declarations = files.map(
+    (file) => `unsigned file_${file}(unsigned x);\nstatic inline unsigned limit_${file}(unsigned x) { return x % ${file + 3}; }\n`,
+  );
+  writeFileSync(join(folder, "all.h"), declarations.join(""));
+  const calls = files.map((file) => `  printf("${file} %08x\\n", x = file_${file}(x));\n`);
+  writeFileSync(
+    join(folder, "main.c"),
+    `#include <stdio.h>\n#include "all.h"\nint main(void) {\n  unsigned x = 1;\n${calls.join("")}  return 0;\n}\n`,
+  );
+}
+
+/**
+ * What it makes after a checkpoint is nothing that the checkpoint knows: a result that was half written when a crash came would be
+ * taken for a finished one, and temporary files of the compiler are closed for a moment between two of its programs.
+ */
+function build(): Candidate {
+  const [make, compiler] = [findTool("make"), findTool("gcc")];
+  if (make === undefined || compiler === undefined) return missing("make", make === undefined ? "make" : "gcc");
+  return {
+    program: {
+      name: "make",
+      progress: Array.from({ length: SOURCES }, (_, index) => `file_${index + 1}.o`),
+      cuts: 5,
+      stopped: true,
+      ignored: ["temporary"],
+      prepare: (place) => {
+        writeSources(place.path("source"));
+        mkdirSync(place.path("temporary"));
+        return [make, "-s", "-j4", "-f", bring(place, "Makefile"), `CC=${compiler}`, `TMPDIR=${place.path("temporary")}`];
+      },
+    },
+  };
+}
+
+/** Temporary files that are closed, and gone when they have been merged: only a checkpoint that ends the job has them for sure. */
+function sorting(): Candidate {
+  const absent = firstAbsent(["awk", "sort", "perl"]);
+  if (absent !== undefined) return missing("sort", absent);
+  return {
+    program: {
+      name: "sort",
+      progress: ["made.txt", "sorted.txt"],
+      cuts: 5,
+      stopped: true,
+      prepare: (place) => ["sh", bring(place, "sorting.sh"), "400000"],
+    },
+  };
+}
+
+function editing(): Candidate {
+  const editor = findTool("vim.tiny");
+  if (editor === undefined || findTool("tmux") === undefined) return missing("tmux", editor === undefined ? "vim.tiny" : "tmux");
+  return {
+    program: {
+      name: "tmux",
+      progress: ["log"],
+      cuts: 5,
+      environment: { LC_ALL: "C.UTF-8", TERM: "xterm", SHELL: "/bin/sh", TMUX: "" },
+      prepare: (place) => ["sh", bring(place, "editing.sh"), editor, "110"],
+    },
+  };
+}
+
+function notebook(): Candidate {
+  const python = findTool("python3");
+  if (python === undefined || !works(python, "-c", "import ipykernel, jupyter_client")) return missing("jupyter", "Jupyter kernel");
+  return {
+    program: {
+      name: "jupyter",
+      progress: ["log"],
+      cuts: 4,
+      ignored: ["ipython", "kernel.log", "kernel.json"],
+      // A note of its debugger's, on standard error, about this Python.
+      environment: { PYDEVD_DISABLE_FILE_VALIDATION: "1" },
+      prepare: (place) => [python, bring(place, "notebook.py"), "80"],
+    },
+  };
+}
+
 export function everydayPrograms(): Candidate[] {
-  return [postgres()];
+  return [postgres(), build(), sorting(), editing(), notebook()];
 }
