@@ -93,6 +93,26 @@ test("output that was written aside and renamed, removed, replaced or emptied si
   assert.equal(place.read("written"), "AAAAAAAA");
 });
 
+test("a database's journal that was closed at the checkpoint is there again, whatever became of it", async (t) => {
+  await using place = new Place();
+  writeFileSync(place.path("data-journal"), "what was before");
+  const job = await saved(t, place);
+  if (job === undefined) return;
+  rmSync(place.path("data-journal"));
+  assert.match(await goesOn(job), /work\/data-journal is missing; it is made again/);
+  assert.equal(place.read("data-journal"), "what was before");
+  rmSync(place.path("data-journal"));
+  writeFileSync(place.path("data"), "changed\n");
+  writeFileSync(place.path("data-journal"), "a later one");
+  writeFileSync(place.path("data-other"), "made since");
+  assert.match(await goesOn(job), /work\/data-journal is taken back to its content at the checkpoint/);
+  assert.equal(place.read("data-journal"), "what was before");
+  assert.deepEqual(
+    readdirSync(place.work).filter((name) => name.startsWith("data-")),
+    ["data-journal"],
+  );
+});
+
 test("a restart into the log of the job has each line once, and says where what others wrote is kept", async (t) => {
   if (withoutEngine) return t.skip("needs the engine");
   const compiled = compileC("logger.c");

@@ -1,7 +1,7 @@
 /** All open file descriptions of the tree, with the kernel objects behind them: pipes, terminals, shared memory, saved files. */
 import { accessSync, constants, statSync } from "node:fs";
 import { CairnError } from "../base/errors.ts";
-import { nameToBuffer, nameToText } from "../base/names.ts";
+import { encodeName, nameToBuffer, nameToText } from "../base/names.ts";
 import type { Pid } from "../base/ids.ts";
 import { toWord } from "../base/words.ts";
 import type { ImageMetadata, ImageWriter, Name, OpenFile } from "../image/mod.ts";
@@ -32,6 +32,7 @@ export const LARGEST_SAVED_BYTES = 256 * 1024 * 1024;
 /** Output that is larger is taken back by truncation alone, and has to be there: all of these together, and each. */
 const LARGEST_OUTPUTS_BYTES = 64 * 1024 * 1024;
 const LARGEST_OUTPUT_BYTES = 4 * 1024 * 1024;
+const JOURNAL_SUFFIX = "-journal";
 const OWNER_PROCESS_GROUP = 2;
 
 export type OpenFileSections = Pick<ImageMetadata, "openFiles" | "pipes" | "ptys" | "savedFiles">;
@@ -73,6 +74,7 @@ export async function captureOpenFiles(
   }
   // A file that is changed through a mapping is like one that is open for reading and writing.
   for (const name of mapped) await saveContent(name, nameToBuffer(name), statSync(nameToBuffer(name)).mode & 0o7777, false, null);
+  for (const name of sections.openFiles.flatMap(nameWrittenInPlace)) await saveJournal(name);
   resolveEpollTargets(sections.openFiles, descriptions);
   return sections;
 
@@ -200,6 +202,14 @@ export async function captureOpenFiles(
     return saveContent(name, path, mode, false, null);
   }
 
+  /** A database that has closed its journal removes it next, and fails where it is gone already. */
+  async function saveJournal(name: Name): Promise<void> {
+    const path = Buffer.concat([nameToBuffer(name), Buffer.from(JOURNAL_SUFFIX)]);
+    const journal = statSync(path, { throwIfNoEntry: false });
+    if (journal?.isFile() !== true || journal.size > LARGEST_SAVED_BYTES || !mayRead(path)) return;
+    await saveContent(encodeName(path), path, journal.mode & 0o7777, false, null);
+  }
+
   /** `leased`: the descriptor through which the file has to be read, for to open it would break a lease. */
   async function saveContent(
     name: Name,
@@ -224,6 +234,10 @@ export async function captureOpenFiles(
     sections.savedFiles.push(entry);
     return id;
   }
+}
+
+function nameWrittenInPlace(file: OpenFile): Name[] {
+  return file.kind === "file" && !file.deleted && needsContent(file.flags) ? [file.name] : [];
 }
 
 function mayRead(path: string | Buffer): boolean {

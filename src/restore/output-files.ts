@@ -211,7 +211,8 @@ function companionsOf(path: Buffer, metadata: ImageMetadata): string[] {
   const text = path.toString();
   const directory = dirname(text);
   const prefix = `${basename(text)}-`;
-  const known = new Set(metadata.openFiles.flatMap((file) => ("name" in file ? [nameToText(file.name)] : [])));
+  const named = [...metadata.openFiles, ...metadata.savedFiles].flatMap((file) => ("name" in file ? [nameToText(file.name)] : []));
+  const known = new Set(named);
   const takenAt = BigInt(metadata.clocks.realtimeNs);
   return readdirSync(directory)
     .filter((name) => name.startsWith(prefix))
