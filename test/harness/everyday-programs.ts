@@ -1,6 +1,7 @@
 /** Programs that people have open all day, or leave to themselves: servers, builds, filters over large files, terminals. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -58,7 +59,7 @@ function askAlone(data: string, database: string, input: string): string {
 
 /** A database with pgbench's tables, made once: the same for every run. */
 function databaseTemplate(): string {
-  const template = join(buildFolder(), "postgresql-15");
+  const template = join(buildFolder(), `postgresql-15-${createHash("sha256").update(TABLES).digest("hex").slice(0, 16)}`);
   if (existsSync(template)) return template;
   const folder = mkdtempSync(join(tmpdir(), "cairn-postgresql-"));
   const data = join(folder, "data");
@@ -67,6 +68,8 @@ function databaseTemplate(): string {
     postgresTool("initdb", folder, ["-D", data, "-U", "owner", "-A", "trust", "-N", "--no-locale", "-E", "UTF8", "--wal-segsize=1"]);
     askAlone(data, "postgres", "create database bench\n");
     askAlone(data, "bench", TABLES);
+    // The log of all that need not be copied for every run.
+    postgresTool("pg_resetwal", folder, ["-D", data]);
     const partial = `${template}.${process.pid}`;
     copyFolder(data, partial);
     try {
