@@ -1,22 +1,25 @@
 /** What a restart does about files that the job had open and that are other by now: made again, taken back, or told of. */
 import assert from "node:assert/strict";
-import { chmodSync, chownSync, readFileSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, readFileSync, readdirSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { CAIRN, Job, Place, compileC, touch, until, withoutEngine, works } from "./harness/mod.ts";
 
 const NOBODY = 65534;
-const EXIT_CHANGED = 67;
 const program = `
   exec 3<>data 4<>fifo 5>written
+  head -c "$1" /dev/zero >&5
   printf AAAAAAAA >&5
   echo ready
   until [ -e go ]; do sleep 0.05; done
   read line <&4; echo "$line"; cat <&3
 `;
 
+/** Output of more than 4 MiB is not kept in the checkpoint. */
+const TOO_LARGE = 5 << 20;
+
 /** A job that was saved and crashed, with a file and a FIFO open for both and a file open for writing only. */
-async function saved(t: TestContext, place: Place): Promise<Job | undefined> {
+async function saved(t: TestContext, place: Place, zerosBefore = 0): Promise<Job | undefined> {
   if (withoutEngine) {
     t.skip("needs the engine");
     return undefined;
@@ -30,7 +33,7 @@ async function saved(t: TestContext, place: Place): Promise<Job | undefined> {
     if (process.getuid?.() === 0) chownSync(place.path(name), NOBODY, NOBODY);
     chmodSync(place.path(name), mode);
   }
-  const job = new Job(place, ["sh", "-c", program]);
+  const job = new Job(place, ["sh", "-c", program, "sh", String(zerosBefore)]);
   await job.says("ready\n");
   writeFileSync(place.path("fifo"), "in the pipe\n");
   const outcome = await job.checkpoint();
@@ -60,46 +63,54 @@ test("a missing file and a missing FIFO are made again with the mode and the own
   assert.deepEqual(access(), before);
 });
 
-test("a restart says so when a file that is only written was changed inside", async (t) => {
+test("a restart says so when a large file that is only written was changed inside, and refuses when it has become shorter", async (t) => {
+  await using place = new Place();
+  const job = await saved(t, place, TOO_LARGE);
+  if (job === undefined) return;
+  truncateSync(place.path("written"), 3);
+  const refused = await place.cairn(["restart", "job"]);
+  assert.match(refused.stderr, /work\/written is not as the checkpoint saw it: it had \d+ bytes at the checkpoint and has 3 now/);
+  writeFileSync(place.path("written"), `${"\0".repeat(TOO_LARGE)}BBBBAAAA`);
+  assert.match(await goesOn(job), /work\/written has the length that it had, but was written to since \(.*modified at .*\)/);
+  assert.equal(place.read("written").slice(TOO_LARGE), "BBBBAAAA");
+});
+
+test("output that was written aside and renamed, removed, replaced or emptied since is there again as it was", async (t) => {
   await using place = new Place();
   const job = await saved(t, place);
   if (job === undefined) return;
-  writeFileSync(place.path("written"), "BBBB", { flag: "r+" });
-  assert.match(await goesOn(job), /work\/written has the length that it had, but was written to since \(.*modified at .*\)/);
-  assert.equal(place.read("written"), "BBBBAAAA");
+  const written = place.path("written");
+  renameSync(written, place.path("final"));
+  assert.match(await goesOn(job), /work\/written is missing; it is made again/);
+  assert.deepEqual([place.read("written"), place.read("final")], ["AAAAAAAA", "AAAAAAAA"]);
+  for (const other of ["", "BBBBAAAA", "another file of that name"]) {
+    writeFileSync(written, other);
+    assert.match(await goesOn(job), /work\/written is taken back to its content at the checkpoint; what it was is kept in/);
+    assert.equal(place.read("written"), "AAAAAAAA");
+  }
+  writeFileSync(written, "AAAAAAAA and more");
+  assert.match(await goesOn(job), /work\/written is taken back to 8 bytes; the 9 bytes written since are kept in/);
+  assert.equal(place.read("written"), "AAAAAAAA");
 });
 
-for (const [what, change] of [
-  ["is missing", (path: string) => rmSync(path)],
-  ["has become shorter", (path: string) => truncateSync(path, 3)],
-] as const) {
-  test(`a small file that is only written has its content again where it ${what}`, async (t) => {
-    await using place = new Place();
-    const job = await saved(t, place);
-    if (job === undefined) return;
-    change(place.path("written"));
-    assert.match(await goesOn(job), /work\/written is (missing; it is made again with|taken back to) its content at the checkpoint/);
-    assert.equal(place.read("written"), "AAAAAAAA");
-  });
-}
-
-test("a restart is refused where a large file that is only written is missing or has become shorter", async (t) => {
-  if (withoutEngine) return t.skip("needs the engine");
+test("a database's journal that was closed at the checkpoint is there again, whatever became of it", async (t) => {
   await using place = new Place();
-  const job = new Job(place, ["sh", "-c", "exec 5>large; head -c 2000000 /dev/zero >&5; echo ready; while sleep 0.05; do :; done"]);
-  await job.says("ready\n");
-  const outcome = await job.checkpoint();
-  assert.equal(outcome.status, 0, outcome.stderr);
-  await job.crash();
-  const isRefused = async (pattern: RegExp): Promise<void> => {
-    const refused = await place.cairn(["restart", "job"]);
-    assert.equal(refused.status, EXIT_CHANGED, refused.stderr);
-    assert.match(refused.stderr, pattern);
-  };
-  truncateSync(place.path("large"), 3);
-  await isRefused(/work\/large is not as the checkpoint saw it: it had 2000000 bytes at the checkpoint and has 3 now/);
-  rmSync(place.path("large"));
-  await isRefused(/work\/large, which the job has open, is missing/);
+  writeFileSync(place.path("data-journal"), "what was before");
+  const job = await saved(t, place);
+  if (job === undefined) return;
+  rmSync(place.path("data-journal"));
+  assert.match(await goesOn(job), /work\/data-journal is missing; it is made again/);
+  assert.equal(place.read("data-journal"), "what was before");
+  rmSync(place.path("data-journal"));
+  writeFileSync(place.path("data"), "changed\n");
+  writeFileSync(place.path("data-journal"), "a later one");
+  writeFileSync(place.path("data-other"), "made since");
+  assert.match(await goesOn(job), /work\/data-journal is taken back to its content at the checkpoint/);
+  assert.equal(place.read("data-journal"), "what was before");
+  assert.deepEqual(
+    readdirSync(place.work).filter((name) => name.startsWith("data-")),
+    ["data-journal"],
+  );
 });
 
 test("a restart into the log of the job has each line once, and says where what others wrote is kept", async (t) => {

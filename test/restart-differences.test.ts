@@ -1,6 +1,17 @@
 /** What differs where a job is restarted: told all at once before anything is started; paths that moved; pids that are taken. */
 import assert from "node:assert/strict";
-import { appendFileSync, chmodSync, copyFileSync, cpSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import {
+  appendFileSync,
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import {
@@ -63,10 +74,12 @@ test("everything that differs is told at once, before anything is started", asyn
   assert.match(clean.stdout, /Job "job" would go on from checkpoint 1, taken .*, with its pids/);
   assert.deepEqual(place.living(), [], "a dry run starts nothing that stays");
 
+  const log = readFileSync(place.path("old/log"));
   renameSync(place.path("old/input"), place.path("input"));
   renameSync(place.path("old/program"), place.path("program"));
   copyFileSync(place.path("program"), place.path("old/program"));
   appendFileSync(place.path("old/program"), "x");
+  truncateSync(place.path("old/log"), 3);
   const refused = await place.cairn(["restart", "job"]);
   assert.equal(refused.status, EXIT_CHANGED);
   assert.match(refused.stderr, /^cairn: Cannot restart, for 2 reasons:\n/);
@@ -79,10 +92,12 @@ test("everything that differs is told at once, before anything is started", asyn
   const told = parseObject(dry.stdout);
   assert.equal(told["wouldRestart"], false);
   assert.equal(listAt(told, "problems").length, 2);
+  assert.match(dry.stdout, /old\/log would be taken back to its content/);
   for (const problem of listAt(told, "problems")) assert.ok(textAt(problem, "remedy").length > 10);
 
   renameSync(place.path("input"), place.path("old/input"));
   renameSync(place.path("program"), place.path("old/program"));
+  writeFileSync(place.path("old/log"), log);
   appendFileSync(place.path("old/log"), "more\n");
   const again = await place.cairn(["restart", "job", "--dry-run"]);
   assert.equal(again.status, 0, again.stdout);

@@ -1,7 +1,7 @@
 /** All open file descriptions of the tree, with the kernel objects behind them: pipes, terminals, shared memory, saved files. */
 import { accessSync, constants, statSync } from "node:fs";
 import { CairnError } from "../base/errors.ts";
-import { nameToBuffer, nameToText } from "../base/names.ts";
+import { encodeName, nameToBuffer, nameToText } from "../base/names.ts";
 import type { Pid } from "../base/ids.ts";
 import { toWord } from "../base/words.ts";
 import type { ImageMetadata, ImageWriter, Name, OpenFile } from "../image/mod.ts";
@@ -29,15 +29,13 @@ import type { WatchedPaths } from "./watched-paths.ts";
 
 /** Larger files are taken back by truncation alone, and the user is told. */
 export const LARGEST_SAVED_BYTES = 256 * 1024 * 1024;
-/** Files that are only written are taken back by truncation, too, but small ones can be made again if they are gone. */
-const LARGEST_SPARE_BYTES = 1024 * 1024;
-/** All of them together: the job stands while they are copied. */
-const MOST_SPARE_BYTES = 8 * LARGEST_SPARE_BYTES;
+/** Output that is larger is taken back by truncation alone, and has to be there: all of these together, and each. */
+const LARGEST_OUTPUTS_BYTES = 16 * 1024 * 1024;
+const LARGEST_OUTPUT_BYTES = 4 * 1024 * 1024;
+const JOURNAL_SUFFIX = "-journal";
 const OWNER_PROCESS_GROUP = 2;
 
 export type OpenFileSections = Pick<ImageMetadata, "openFiles" | "pipes" | "ptys" | "savedFiles">;
-
-type RegularFile = Extract<OpenFile, { kind: "file" }>;
 
 export interface Found {
   readonly description: Description;
@@ -60,7 +58,7 @@ export async function captureOpenFiles(
   const ptys = ptysInTree(found);
   const pidfds = new Pidfds(pids);
   const saved = new Map<string, number>();
-  const onlyWritten: { readonly file: RegularFile; readonly path: string | Buffer }[] = [];
+  let savedOutputBytes = 0;
   for (const { description, inspected } of found) {
     const reference = description.references[0];
     const file = await openFile(description, inspected);
@@ -76,7 +74,7 @@ export async function captureOpenFiles(
   }
   // A file that is changed through a mapping is like one that is open for reading and writing.
   for (const name of mapped) await saveContent(name, nameToBuffer(name), statSync(nameToBuffer(name)).mode & 0o7777, false, null);
-  await saveSpares();
+  for (const name of sections.openFiles.flatMap(nameWrittenInPlace)) await saveJournal(name);
   resolveEpollTargets(sections.openFiles, descriptions);
   return sections;
 
@@ -176,7 +174,7 @@ export async function captureOpenFiles(
     return id;
   }
 
-  async function regular(description: Description, inspected: Extract<Inspected, { what: "regular" }>): Promise<RegularFile> {
+  async function regular(description: Description, inspected: Extract<Inspected, { what: "regular" }>): Promise<OpenFile> {
     const file = regularFile(description, inspected);
     if (file.deleted && statSync(inspected.path).nlink > 0) {
       warnings.push(
@@ -187,29 +185,29 @@ export async function captureOpenFiles(
       const reference = description.references[0];
       const id = await saveContent(file.name, inspected.path, file.mode, file.deleted, hasLease(reference) ? reference : null);
       if (id !== null) file.savedFile = id;
-    } else if (isWritable(file.flags) && !hasLease(description.references[0])) {
-      onlyWritten.push({ file, path: inspected.path });
+    } else if (isWritable(file.flags)) {
+      const id = await saveOutput(description.references[0], file.name, inspected.path, file.mode);
+      if (id !== null) file.savedFile = id;
     }
     return file;
   }
 
-  /** A program's temporary file may be gone by the restart: it was closed and removed after the checkpoint. */
-  async function saveSpares(): Promise<void> {
-    let left = MOST_SPARE_BYTES;
-    for (const { file, path } of onlyWritten) {
-      const { device, inode, sizeBytes } = file.identity;
-      // With its whole content in the image already it needs no spare, and must not become one.
-      if (saved.has(`${device}:${inode}`) || sizeBytes > Math.min(LARGEST_SPARE_BYTES, left)) continue;
-      try {
-        accessSync(path, constants.R_OK);
-      } catch {
-        continue;
-      }
-      const id = await saveContent(file.name, path, file.mode, false, null);
-      if (id === null) continue;
-      file.savedFile = id;
-      left -= sizeBytes;
-    }
+  /** Small output: the file may be there under another name later, or not at all, as what is written aside and then renamed. */
+  async function saveOutput(reference: DescriptorReference, name: Name, path: string | Buffer, mode: number): Promise<number | null> {
+    const { sizeBytes } = identityOf(path);
+    // Opened for writing only, it can't be read through the descriptor of who holds a lease.
+    if (sizeBytes > LARGEST_OUTPUT_BYTES || savedOutputBytes + sizeBytes > LARGEST_OUTPUTS_BYTES || hasLease(reference)) return null;
+    if (!mayRead(path)) return null;
+    savedOutputBytes += sizeBytes;
+    return saveContent(name, path, mode, false, null);
+  }
+
+  /** A database that has closed its journal removes it next, and fails where it is gone already. */
+  async function saveJournal(name: Name): Promise<void> {
+    const path = Buffer.concat([nameToBuffer(name), Buffer.from(JOURNAL_SUFFIX)]);
+    const journal = statSync(path, { throwIfNoEntry: false });
+    if (journal?.isFile() !== true || journal.size > LARGEST_SAVED_BYTES || !mayRead(path)) return;
+    await saveContent(encodeName(path), path, journal.mode & 0o7777, false, null);
   }
 
   /** `leased`: the descriptor through which the file has to be read, for to open it would break a lease. */
@@ -235,6 +233,19 @@ export async function captureOpenFiles(
     const entry = { id, name, mode, access: accessOf(path), identity, runs: await saveFile(writer, path, identity, leased) };
     sections.savedFiles.push(entry);
     return id;
+  }
+}
+
+function nameWrittenInPlace(file: OpenFile): Name[] {
+  return file.kind === "file" && !file.deleted && needsContent(file.flags) ? [file.name] : [];
+}
+
+function mayRead(path: string | Buffer): boolean {
+  try {
+    accessSync(path, constants.R_OK);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -17,14 +17,14 @@ import { writeRuns } from "./saved-files.ts";
 
 const O_ACCMODE = 3;
 
-const isChangedInPlace = (flags: number): boolean => (flags & O_ACCMODE) === constants.O_RDWR && (flags & constants.O_APPEND) === 0;
+/** Opened for reading and writing, not only at its end: it may have been changed anywhere. */
+const isWrittenInPlace = (flags: number): boolean => (flags & O_ACCMODE) === constants.O_RDWR && (flags & constants.O_APPEND) === 0;
 
 type RegularFile = Extract<OpenFile, { kind: "file" }>;
-interface ComparedFile extends Pick<RegularFile, "name" | "mode" | "identity" | "savedFile"> {
+type ComparedFile = Pick<RegularFile, "name" | "mode" | "identity" | "savedFile"> & {
   readonly isWritten: boolean;
-  /** Its content counts only where it is gone: what it has is taken back by truncation. */
-  readonly isSpare: boolean;
-}
+  readonly inPlace: boolean;
+};
 type SavedFile = ImageMetadata["savedFiles"][number];
 
 export interface Rewinding {
@@ -37,6 +37,8 @@ export interface Rewinding {
   readonly grownBytes: number;
   /** Size and time of change are the same, but what is written through a mapping need not change the time: the content decides. */
   readonly byContent: boolean;
+  /** Output: where it still begins with what it held, the rest is cut off. If not, it is another file under that name. */
+  readonly onlyGrows: boolean;
 }
 
 export interface FileComparison {
@@ -52,7 +54,7 @@ export function compareFiles(metadata: ImageMetadata, rule: "rewind" | "keep" | 
   const comparison = { problems: [], warnings: [], rewinding: [], missing: [] };
   const seen = new Set<string>();
   // A file counts once: for what tells most of it, its content; then for a writer's view of it, then for a reader's.
-  const weight = (file: ComparedFile): number => (file.savedFile === undefined ? 0 : 2) + (file.isWritten ? 1 : 0);
+  const weight = (file: ComparedFile): number => (file.savedFile === undefined ? 0 : 4) + (file.inPlace ? 2 : 0) + (file.isWritten ? 1 : 0);
   const files = [...openedFiles(metadata), ...mappedFiles(metadata)].sort((a, b) => weight(b) - weight(a));
   const mapped = namesOfWritableMappings(metadata);
   for (const file of files) {
@@ -73,11 +75,11 @@ function compareFile(
 ): void {
   const path = nameToBuffer(file.name);
   const text = nameToText(file.name);
-  const content = metadata.savedFiles.find((one) => one.id === file.savedFile) ?? null;
+  const saved = metadata.savedFiles.find((one) => one.id === file.savedFile) ?? null;
   const now = tryStat(path);
   if (now === null) {
-    if (content === null || rule === "fail") throw missingFile(text);
-    missing.push({ path, text, saved: content, mode: file.mode });
+    if (saved === null || rule === "fail") throw missingFile(text);
+    missing.push({ path, text, saved, mode: file.mode });
     warnings.push(`File ${text} is missing; it is made again with its content at the checkpoint`);
     return;
   }
@@ -89,20 +91,16 @@ function compareFile(
     if (rule === "fail") throw changedFile(text, describeChange(file.identity, now));
     return;
   }
-  const saved = file.isSpare ? null : content;
-  const companions = saved === null ? [] : companionsOf(path, metadata);
+  const companions = saved === null || !file.inPlace ? [] : companionsOf(path, metadata);
   const byContent = sameContent && companions.length === 0;
   if (byContent && !(saved !== null && mapped.has(text))) return;
+  const onlyGrows = !file.inPlace;
   if (rule === "keep") return;
   if (rule === "fail") {
     if (byContent) return;
     throw changedFile(text, sameContent ? `${companions.join(", ")} was made since` : describeChange(file.identity, now));
   }
   if (saved === null && size < file.identity.sizeBytes) {
-    if (content !== null) {
-      rewinding.push({ path, text, sizeBytes: file.identity.sizeBytes, saved: content, companions, grownBytes: 0, byContent });
-      return;
-    }
     throw changedFile(text, `it had ${file.identity.sizeBytes} bytes at the checkpoint and has ${size} now`);
   }
   if (saved === null && size === file.identity.sizeBytes) {
@@ -112,7 +110,16 @@ function compareFile(
     return;
   }
   const grownBytes = size - file.identity.sizeBytes;
-  rewinding.push({ path, text, sizeBytes: file.identity.sizeBytes, saved, companions, grownBytes, byContent });
+  rewinding.push({
+    path,
+    text,
+    sizeBytes: file.identity.sizeBytes,
+    saved,
+    companions,
+    grownBytes,
+    byContent: byContent || (onlyGrows && grownBytes === 0),
+    onlyGrows,
+  });
 }
 
 /** A directory of /proc that is there again once the job's processes are. */
@@ -144,9 +151,9 @@ export function compareDirectories(metadata: ImageMetadata): CairnError[] {
 
 /** What `rewindFiles` would do, in words. */
 export function describeRewinding({ rewinding }: FileComparison): string[] {
-  return rewinding.flatMap(({ text, saved, sizeBytes, grownBytes, companions }) => [
+  return rewinding.flatMap(({ text, saved, sizeBytes, grownBytes, companions, onlyGrows }) => [
     ...companions.map((companion) => `File ${companion} was made after the checkpoint; it would be put aside`),
-    saved === null
+    saved === null || (onlyGrows && grownBytes > 0)
       ? `File ${text} would be taken back to ${sizeBytes} bytes; the ${grownBytes} bytes written since would be kept aside`
       : `File ${text} would be taken back to its content at the checkpoint; what it is now would be kept aside`,
   ]);
@@ -156,11 +163,7 @@ export function describeRewinding({ rewinding }: FileComparison): string[] {
 function openedFiles(metadata: ImageMetadata): ComparedFile[] {
   return metadata.openFiles
     .filter((file): file is RegularFile => file.kind === "file" && !file.deleted)
-    .map((file) => {
-      const isWritten = (file.flags & O_ACCMODE) !== 0;
-      // As it was captured: the content of what is changed in place, a spare of what is written at its end.
-      return { ...file, isWritten, isSpare: isWritten && !isChangedInPlace(file.flags) };
-    });
+    .map((file) => ({ ...file, isWritten: (file.flags & O_ACCMODE) !== 0, inPlace: isWrittenInPlace(file.flags) }));
 }
 
 function namesOfWritableMappings(metadata: ImageMetadata): Set<string> {
@@ -173,7 +176,7 @@ function mappedFiles(metadata: ImageMetadata): ComparedFile[] {
   const opened = new Set(metadata.openFiles.map((file) => (file.kind === "file" ? file.savedFile : undefined)));
   return metadata.savedFiles
     .filter((saved) => !opened.has(saved.id))
-    .map(({ id, name, mode, identity }) => ({ name, mode, identity, savedFile: id, isWritten: true, isSpare: false }));
+    .map(({ id, name, mode, identity }) => ({ name, mode, identity, savedFile: id, isWritten: true, inPlace: true }));
 }
 
 function missingFile(text: string): CairnError {
@@ -208,7 +211,8 @@ function companionsOf(path: Buffer, metadata: ImageMetadata): string[] {
   const text = path.toString();
   const directory = dirname(text);
   const prefix = `${basename(text)}-`;
-  const known = new Set(metadata.openFiles.flatMap((file) => ("name" in file ? [nameToText(file.name)] : [])));
+  const named = [...metadata.openFiles, ...metadata.savedFiles].flatMap((file) => ("name" in file ? [nameToText(file.name)] : []));
+  const known = new Set(named);
   const takenAt = BigInt(metadata.clocks.realtimeNs);
   return readdirSync(directory)
     .filter((name) => name.startsWith(prefix))

@@ -44,6 +44,7 @@ function changed(path: string, sizeBytes: number, saved: Rewinding["saved"] = nu
     companions,
     grownBytes: statSync(path).size - sizeBytes,
     byContent: false,
+    onlyGrows: saved === null,
   };
 }
 

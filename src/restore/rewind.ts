@@ -49,7 +49,9 @@ export function rewindFiles(
   ownOutput: readonly Fd[] = [],
 ): Rewound {
   const files = new FilesTakenBack(asideDirectory, ownOutput);
-  const rewinding = comparison.rewinding.filter((one) => !one.byContent || hasOtherContent(one, reader));
+  const rewinding = comparison.rewinding
+    .filter((one) => !one.byContent || hasOtherContent(one, reader))
+    .map((one) => (isLonger(one, reader) ? { ...one, saved: null } : one));
   try {
     for (const one of rewinding) files.keep(one);
     if (rewinding.length > 0) syncFolder(asideDirectory);
@@ -174,6 +176,12 @@ class FilesTakenBack implements Rewound {
   }
 }
 
+/** Output that holds what it held and more: nothing needs to be written over. */
+function isLonger(one: Rewinding, reader: ImageReader): boolean {
+  return one.onlyGrows && one.saved !== null && one.grownBytes > 0 && !hasOtherContent(one, reader);
+}
+
+/** Whether it begins with something else than what it held at the checkpoint. */
 function hasOtherContent(one: Rewinding, reader: ImageReader): boolean {
   let differs = false;
   explained(`${one.text} cannot be compared with the checkpoint`, () => {

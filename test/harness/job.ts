@@ -4,7 +4,7 @@
  */
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { killIfAlive, describeProcesses } from "./processes.ts";
+import { killIfAlive, describeProcesses, parentsFirst } from "./processes.ts";
 import { visibleState } from "./visible-state.ts";
 import { until } from "./wait.ts";
 import { CAIRN } from "./place.ts";
@@ -79,14 +79,17 @@ export class Job {
     return this.place.cairn(["checkpoint", this.name, ...options]);
   }
 
-  /** Kills supervisor and job at once. The keeper goes last, because it reaps: a zombie would hold a pid that the restart wants. */
+  /**
+   * Kills supervisor and job at once. The keeper goes last, because it reaps: a zombie would hold a pid that the restart wants. Parents
+   * go before their children, whose end they would otherwise act upon: a shell goes on to its next command.
+   */
   async crash(): Promise<void> {
     this.#foreground.signal("SIGKILL");
     const keeper = this.#noted("keeperPid");
     await until("every process of the job is gone", () => {
       const left = this.place.living();
       const others = left.filter((one) => one.pid !== keeper);
-      for (const { pid } of others.length > 0 ? others : left) killIfAlive(pid);
+      for (const { pid } of others.length > 0 ? parentsFirst(others) : left) killIfAlive(pid);
       return left.length === 0;
     });
   }

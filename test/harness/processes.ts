@@ -109,6 +109,21 @@ export function stoppedOrTraced(processes: readonly ProcessFacts[]): string[] {
   });
 }
 
+/** Pids start again from the lowest, so that a child's may be lower than its parent's. */
+export function parentsFirst(processes: readonly ProcessFacts[]): ProcessFacts[] {
+  const byPid = new Map(processes.map((one) => [one.pid, one]));
+  const depthOf = (one: ProcessFacts): number => {
+    let depth = 0;
+    for (let parent = byPid.get(one.parentPid); parent !== undefined && depth < processes.length; depth++)
+      parent = byPid.get(parent.parentPid);
+    return depth;
+  };
+  return processes
+    .map((one) => ({ one, depth: depthOf(one) }))
+    .sort((a, b) => a.depth - b.depth)
+    .map(({ one }) => one);
+}
+
 export function describeProcesses(processes: readonly ProcessFacts[]): string {
   return processes
     .map(

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { bring, missing, type Candidate } from "./candidate.ts";
 import { numericPrograms } from "./numeric-programs.ts";
+import { everydayPrograms } from "./everyday-programs.ts";
 import { buildFolder, compile, findTool, works } from "./programs.ts";
 import { seededRandom } from "./random.ts";
 
@@ -242,5 +243,6 @@ export function allPrograms(): Candidate[] {
     compiledBy("go", "go", "apps/tasks.go", (go) => [go, "build", "-o", "OUT/program", "tasks.go"]),
     compiledBy("rust", "rustc", "apps/tasks.rs", (rustc) => [rustc, "-O", "-o", "OUT/program", "tasks.rs"]),
     ...numericPrograms(),
+    ...everydayPrograms(),
   ];
 }

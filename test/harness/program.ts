@@ -22,6 +22,8 @@ export interface Program {
   readonly environment?: Readonly<Record<string, string>>;
   /** How often it is cut; ten times if not said. */
   readonly cuts?: number;
+  /** Every checkpoint of it ends it (`--stop`): what it does with files that it has closed cannot be taken back. */
+  readonly stopped?: boolean;
   /** Files and folders that hold times or random names: the program looks at them itself. */
   readonly ignored?: readonly string[];
   /** Looks at the folder afterwards, beyond comparing it. */
@@ -84,11 +86,18 @@ export function progressOf(program: Program, place: Place): number {
   return bytes;
 }
 
+const optionsOf = (program: Program): string[] => (program.stopped === true ? ["--stop"] : []);
+
 function expectSame(program: Program, job: Job, reference: Result, what: string): void {
   const result = resultOf(program, job.place, job.outcome?.status ?? -1);
   assert.deepEqual(result, reference, `${program.name} ${what}: not what an uninterrupted run leaves\n${job.explain()}`);
   program.examine?.(job.place);
   assert.deepEqual(job.place.living(), [], `${program.name} ${what}: processes were left behind`);
+}
+
+/** Of one that was restarted detached: nobody knows its status. */
+function expectSameFiles(program: Program, job: Job, reference: Result, what: string): void {
+  assert.deepEqual(resultOf(program, job.place, reference.status), reference, `${program.name} ${what}: other files\n${job.explain()}`);
 }
 
 /**
@@ -126,15 +135,17 @@ async function cutOneRun(
   const job = startProgram(program, place);
   const gone = (): boolean => place.living().length === 0;
   let taken = 0;
+  let hasEnded = false;
   for (const point of points) {
     await until(
       `${program.name} comes to byte ${Math.round(point)} of ${reference.progressBytes}`,
       () => progressOf(program, place) >= point || gone(),
     );
-    const outcome = await job.checkpoint();
+    const outcome = await job.checkpoint(...optionsOf(program));
     if (outcome.status !== 0) {
       // The end came before the checkpoint; anything else is a failure of the checkpoint.
-      assert.ok(await untilOrNot(gone, 20_000), `cut ${taken + 1} of ${program.name}: ${outcome.stderr}\n${job.explain()}`);
+      hasEnded = await untilOrNot(gone, 20_000);
+      assert.ok(hasEnded, `cut ${taken + 1} of ${program.name}: ${outcome.stderr}\n${job.explain()}`);
       break;
     }
     taken += 1;
@@ -145,6 +156,11 @@ async function cutOneRun(
   }
   await job.crash();
   if (taken === 0) return 0;
+  if (hasEnded && program.stopped === true) {
+    // It has gone on from its last checkpoint to its end, and is not there for that checkpoint any more.
+    expectSameFiles(program, job, reference, `at its end after ${taken} cuts`);
+    return taken;
+  }
   job.restart();
   await job.end();
   expectSame(program, job, reference, `after ${taken} cuts`);
@@ -154,7 +170,10 @@ async function cutOneRun(
 /** A machine with other work on it may let a short program come to its end before the checkpoint does. */
 const MOST_TRIES = 6;
 
-/** A checkpoint disturbs nothing: the program goes on to its end as if there had been none, and starts again from it. */
+/**
+ * A checkpoint disturbs nothing: the program goes on to its end as if there had been none, and starts again from it. One that has
+ * to be stopped by it starts again from where it stopped.
+ */
 export async function cutOnce(program: Program, newPlace: () => Place, reference: Result, random: Random): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     await using place = newPlace();
@@ -164,7 +183,7 @@ export async function cutOnce(program: Program, newPlace: () => Place, reference
       `${program.name} comes to byte ${Math.round(point)}`,
       () => progressOf(program, place) >= point || job.outcome !== undefined,
     );
-    const outcome = await job.checkpoint();
+    const outcome = await job.checkpoint(...optionsOf(program));
     const endedBefore = outcome.status !== 0 && (await untilOrNot(() => job.outcome !== undefined, 20_000));
     if (endedBefore && attempt < MOST_TRIES) {
       expectSame(program, job, reference, "ended before its checkpoint");
@@ -172,10 +191,10 @@ export async function cutOnce(program: Program, newPlace: () => Place, reference
     }
     assert.equal(outcome.status, 0, `the checkpoint of ${program.name}: ${outcome.stderr}\n${job.explain()}`);
     await job.end();
-    expectSame(program, job, reference, "going on after a checkpoint");
+    if (program.stopped !== true) expectSame(program, job, reference, "going on after a checkpoint");
     job.restart();
     await job.end();
-    expectSame(program, job, reference, "restarted after it had ended");
+    expectSame(program, job, reference, program.stopped === true ? "stopped and restarted" : "restarted after it had ended");
     return;
   }
 }
