@@ -25,6 +25,7 @@ export type {
   OpenFileKind,
   PageRun,
   ProcessImage,
+  SeccompFilterImage,
   SharedMemory,
   SocketFile,
   SocketMessage,

@@ -17,6 +17,7 @@
 import * as v from "valibot";
 import {
   base64,
+  base64Of,
   decimal,
   decimalUpTo,
   fileMode,
@@ -154,6 +155,8 @@ export const threadSchema = v.strictObject({
   machineCheckKill: v.optional(wholeNumber),
   /** Where it is not MPOL_DEFAULT. */
   memoryPolicy: v.optional(memoryPolicySchema),
+  /** Those that it has on top of what the job was started under, the oldest first. */
+  seccompFilters: v.optional(list(id)),
 });
 export type Thread = v.InferOutput<typeof threadSchema>;
 
@@ -532,6 +535,10 @@ export type IpcSegment = SysvIpc["segments"][number];
 export type IpcSemaphoreSet = SysvIpc["semaphoreSets"][number];
 export type IpcQueue = SysvIpc["queues"][number];
 
+/** A seccomp filter as it was given to seccomp(2): struct sock_filter[], and SECCOMP_FILTER_FLAG_LOG. */
+export const seccompFilterSchema = v.strictObject({ id, program: base64Of(8, 4096 * 8), logs: v.boolean() });
+export type SeccompFilterImage = v.InferOutput<typeof seccompFilterSchema>;
+
 export const hostSchema = v.strictObject({
   kernelRelease: text,
   hostName: text,
@@ -556,6 +563,8 @@ export const metadataSchema = v.strictObject({
   ptys: list(ptySchema),
   sharedMemory: list(sharedMemorySchema),
   savedFiles: list(savedFileSchema),
+  /** Absent where no thread has any. */
+  seccompFilters: v.optional(list(seccompFilterSchema)),
   /** Absent where the job had none. */
   sysvIpc: v.optional(sysvIpcSchema),
   /** What the user should know about this image: things that are carried over only in part. */

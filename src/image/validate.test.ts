@@ -100,6 +100,11 @@ const cases: Readonly<Record<string, readonly [(parts: Parts) => void, RegExp]>>
   "a key that two segments have": [(all) => (must(withIpc(all).segments[1]).key = 9), /segment 6 has the key of another/],
   "an empty segment": [(all) => (must(withIpc(all).segments[1]).sizeBytes = 0), /System V segment 6 is empty/],
   "a run behind the end of a segment": [(all) => (must(withIpc(all).segments[1]).runs = [[0, 2, 0]]), /System V segment 6 lies outside it/],
+  "half an instruction of a filter": [
+    ({ metadata }) => (metadata.seccompFilters = [{ id: 0, program: Buffer.alloc(12).toString("base64"), logs: false }]),
+    /filter 0 ends inside an instruction/,
+  ],
+  "a filter that is not there": [({ live }) => (must(live.threads[0]).seccompFilters = [3]), /seccomp filter 3, which is missing/],
   "a message without a type": [(all) => (must(must(withIpc(all).queues[0]).messages[0]).type = "0"), /message of queue 0/],
   "a mapping that ends before it begins": [({ heap }) => (heap.end = "0x4ff000"), /has no valid bounds/],
   "an empty mapping": [({ heap }) => (heap.end = heap.start), /has no valid bounds/],

@@ -8,6 +8,7 @@
  * - a mapping of a System V segment lies inside it; no two objects of a kind have the same id, or the same key;
  * - a pidfd is of a process or thread of the image; watches of an inotify instance ascend by their number;
  * - an io_uring has a size that the kernel takes, and a mapping of kind io-uring is of one;
+ * - a seccomp filter consists of whole instructions; those of a thread are there;
  * - names have no NUL and survive UTF-8.
  *
  * Errors: `damaged`, with the reason alone as the message.
@@ -27,6 +28,7 @@ interface Tables {
   readonly sharedMemory: ReadonlySet<number>;
   readonly savedFiles: ReadonlySet<number>;
   readonly ioUrings: ReadonlySet<number>;
+  readonly seccompFilters: ReadonlySet<number>;
   readonly sockets: ReadonlySet<number>;
   /** Size in pages by id. */
   readonly segments: ReadonlyMap<number, number>;
@@ -41,6 +43,8 @@ const LARGEST_COUNT = 0xffff_ffff;
 /** struct io_sqring_offsets and struct io_cqring_offsets. */
 const RING_OFFSETS_BYTES = 80;
 const REQUEST_BYTES = 64;
+/** struct sock_filter. */
+const FILTER_INSTRUCTION_BYTES = 8;
 /** Bounds what a ring's pages can be, whatever their layout: 16 bytes an answer, 4 an index, and a few words before. */
 const RING_HEAD_BYTES = 4096;
 
@@ -53,6 +57,7 @@ export function validateMetadata(metadata: ImageMetadata, dataPages: number): vo
     savedFiles: uniqueIds(metadata.savedFiles, "saved file"),
     sockets: new Set(metadata.openFiles.filter(({ kind }) => kind === "unix-socket" || kind === "internet-socket").map(({ id }) => id)),
     ioUrings: new Set(metadata.openFiles.filter(({ kind }) => kind === "io-uring").map(({ id }) => id)),
+    seccompFilters: uniqueIds(metadata.seccompFilters ?? [], "seccomp filter"),
     segments: new Map(metadata.sysvIpc?.segments.map(({ id, sizeBytes }) => [id, Math.ceil(sizeBytes / PAGE_BYTES)])),
     threads: new Set(metadata.processes.flatMap((one) => [one.pid, ...threadIds(one)])),
   };
@@ -64,6 +69,9 @@ export function validateMetadata(metadata: ImageMetadata, dataPages: number): vo
   for (const { id, name, identity, runs } of metadata.savedFiles) {
     checkName(name, () => `saved file ${id}`);
     checkRuns(runs, Math.ceil(identity.sizeBytes / PAGE_BYTES), dataPages, () => `saved file ${id}`);
+  }
+  for (const { id, program } of metadata.seccompFilters ?? []) {
+    check(Buffer.byteLength(program, "base64") % FILTER_INSTRUCTION_BYTES === 0, () => `seccomp filter ${id} ends inside an instruction`);
   }
   if (metadata.sysvIpc !== undefined) checkSysvIpc(metadata.sysvIpc, dataPages);
   checkProcesses(metadata, tables, dataPages);
@@ -193,7 +201,12 @@ function threadIds({ pid, alive }: ProcessImage): number[] {
 function checkLive(process: ProcessImage, alive: LiveProcessImage, tables: Tables, dataPages: number): void {
   const where = () => `process ${process.pid}`;
   for (const name of [alive.executable, alive.workingDirectory, alive.rootDirectory]) checkName(name, where);
-  for (const { comm } of alive.threads) checkName(comm, where);
+  for (const { tid, comm, seccompFilters } of alive.threads) {
+    checkName(comm, where);
+    for (const filter of seccompFilters ?? []) {
+      check(tables.seccompFilters.has(filter), () => `thread ${tid} refers to seccomp filter ${filter}, which is missing`);
+    }
+  }
 
   const fds = new Set<number>();
   for (const { fd, openFile } of alive.descriptors) {

@@ -14,6 +14,7 @@ import type { FileComparison } from "./output-files.ts";
 import { credentialsToSet } from "./own-credentials.ts";
 import { choosePids } from "./pids.ts";
 import { collect, eachFileOnce } from "./problems.ts";
+import { requireSeccomp } from "./seccomp.ts";
 import { planTree } from "./tree-plan.ts";
 
 export interface Comparison {
@@ -45,11 +46,12 @@ export function compareAll(metadata: ImageMetadata, rules: Pick<RestoreRequest, 
 }
 
 /** Relations between processes that can't be made again, and users whose processes this one may not make. */
-function compareTree({ processes }: ImageMetadata, useNamespace: boolean): CairnError[] {
+function compareTree(metadata: ImageMetadata, useNamespace: boolean): CairnError[] {
   const problems: CairnError[] = [];
-  collect(problems, () => planTree(processes));
+  collect(problems, () => planTree(metadata.processes));
+  collect(problems, () => requireSeccomp(metadata));
   collect(problems, () => {
-    for (const { alive } of processes) if (alive !== null) credentialsToSet(alive.credentials, useNamespace);
+    for (const { alive } of metadata.processes) if (alive !== null) credentialsToSet(alive.credentials, useNamespace);
   });
   return problems;
 }

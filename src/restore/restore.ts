@@ -54,6 +54,7 @@ import { finalRegisters, fitExtendedRegisters } from "./registers.ts";
 import { rewindFiles } from "./rewind.ts";
 import { flushSignals, isIgnoredTrap, queueSignals, restoreSignalActions } from "./signals.ts";
 import { credentialsToSet } from "./own-credentials.ts";
+import { restoreSeccomp } from "./seccomp.ts";
 import { makeThreads, restoreRarities, restoreScheduling, restoreThread } from "./threads.ts";
 import { makePosixTimers, startTimers } from "./timers.ts";
 import { PidTaken, makeHelper, makeTree, reapHelper } from "./tree.ts";
@@ -360,6 +361,7 @@ class Restoration {
     const credentials = credentialsToSet(live.credentials, this.#useNamespace);
     flushSignals(puppet);
     makePosixTimers(puppet, live);
+    restoreSeccomp({ ...process, hasLeader: live.threads.some(({ tid }) => tid === image.pid) }, this.#metadata);
     for (const [thread, own] of process.threads) {
       this.#warn(puppet, restoreScheduling(own, thread));
       if (usesTiles(thread)) unfoldTiles(own);

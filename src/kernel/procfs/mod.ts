@@ -13,12 +13,13 @@ export {
   readInnermostTid,
   readOomScoreAdjustment,
   readPersonality,
-  readSeccompMode,
+  readSeccomp,
   readThreadFlags,
   readTimerSlackNs,
   readVoluntarySwitches,
   splitAtNul,
 } from "./attributes.ts";
+export type { SeccompState } from "./attributes.ts";
 export { classifyLink, listDescriptors, readDescriptorTarget, readProcessLink } from "./descriptors.ts";
 export type { DescriptorTarget, ProcessLink } from "./descriptors.ts";
 export { parseDescriptorInfo, readDescriptorInfo } from "./fdinfo.ts";
