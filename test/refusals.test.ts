@@ -36,6 +36,11 @@ const refusals: readonly Refusal[] = [
   { kind: "aio", called: /asynchronous I\/O|aio/i },
   { kind: "tracer", called: /trace/i },
   { kind: "message-queue", called: /message queue|mqueue/i, isDescriptor: true, mayBeCarried: true },
+  {
+    kind: "message-queue-notify",
+    called: /descriptor 42 is a POSIX message queue of which process \d+ is to be notified/,
+    isDescriptor: true,
+  },
   { kind: "inotify-removed", called: /inotify instance whose watch 1 is on a file without a name/, isDescriptor: true },
   { kind: "fanotify", called: /fanotify/, isDescriptor: true },
   { kind: "userfaultfd", called: /userfaultfd/, isDescriptor: true },

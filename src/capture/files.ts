@@ -17,6 +17,7 @@ import { O_CLOEXEC } from "./descriptors.ts";
 import { findOtherName } from "./other-name.ts";
 import { identityOf } from "./process.ts";
 import { inspectRing } from "./rings.ts";
+import { inspectQueue, queueName } from "./message-queues.ts";
 import { inspectSocket } from "./socket-context.ts";
 
 /** linux/magic.h: a message queue looks like a file. */
@@ -69,6 +70,7 @@ export type Inspected =
   | { readonly what: "io-uring" }
   | { readonly what: "pidfd" }
   | { readonly what: "inotify" }
+  | { readonly what: "message-queue"; readonly key: string; readonly name: Name; readonly removed: boolean }
   | { readonly what: "plain"; readonly file: OpenFile };
 
 function refuse(reference: DescriptorReference, what: string, hint?: string): CairnError {
@@ -185,6 +187,10 @@ function inspectPath(reference: DescriptorReference, name: Name, deleted: boolea
   }
   switch (stat.mode & S_IFMT) {
     case S_IFREG:
+      if (statfsSync(path).type === MQUEUE_MAGIC) {
+        inspectQueue(reference);
+        return { what: "message-queue", key: `${stat.dev}:${stat.ino}`, name: queueName(name), removed: deleted };
+      }
       refuseByFileSystem(reference, statfsSync(path).type, nameToText(name));
       if (KERNEL_FILES.test(nameToText(name))) return { what: "plain", file: { kind: "proc", ...common, name, positionBytes } };
       refuseBreakingLease(reference, name);
@@ -205,7 +211,6 @@ function inspectPath(reference: DescriptorReference, name: Name, deleted: boolea
 }
 
 function refuseByFileSystem(reference: DescriptorReference, type: number, name: string): void {
-  if (type === MQUEUE_MAGIC) throw refuse(reference, `the POSIX message queue ${name}`);
   if (type === HUGETLBFS_MAGIC) throw refuse(reference, `${name}, a file of huge pages (hugetlbfs)`);
 }
 

@@ -15,6 +15,7 @@ import { inspectDescription, leadsOutside, needsContent, ownerOf, regularFile, s
 import type { Inspected } from "./files.ts";
 import { captureInotify } from "./inotify.ts";
 import type { JobPids } from "./job-pids.ts";
+import { JobQueues } from "./message-queues.ts";
 import { Pidfds } from "./pidfds.ts";
 import { capacityOf, readPipeContent } from "./pipes.ts";
 import type { PipeContent } from "./pipes.ts";
@@ -31,7 +32,7 @@ import type { WatchedPaths } from "./watched-paths.ts";
 export const LARGEST_SAVED_BYTES = 256 * 1024 * 1024;
 const OWNER_PROCESS_GROUP = 2;
 
-export type OpenFileSections = Pick<ImageMetadata, "openFiles" | "pipes" | "ptys" | "savedFiles">;
+export type OpenFileSections = Pick<ImageMetadata, "openFiles" | "pipes" | "ptys" | "savedFiles" | "messageQueues">;
 
 export interface Found {
   readonly description: Description;
@@ -53,6 +54,11 @@ export async function captureOpenFiles(
   const pipes = new PipeEnds(found);
   const ptys = ptysInTree(found);
   const pidfds = new Pidfds(pids);
+  const queues = new JobQueues(
+    found.flatMap(({ description, inspected }) =>
+      inspected.what === "message-queue" ? [{ key: inspected.key, reference: description.references[0] }] : [],
+    ),
+  );
   const saved = new Map<string, number>();
   for (const { description, inspected } of found) {
     const reference = description.references[0];
@@ -70,6 +76,7 @@ export async function captureOpenFiles(
   // A file that is changed through a mapping is like one that is open for reading and writing.
   for (const name of mapped) await saveContent(name, nameToBuffer(name), statSync(nameToBuffer(name)).mode & 0o7777, false, null);
   resolveEpollTargets(sections.openFiles, descriptions);
+  if (queues.queues.length > 0) sections.messageQueues = queues.queues;
   return sections;
 
   async function openFile(description: Description, inspected: Inspected): Promise<OpenFile> {
@@ -99,6 +106,8 @@ export async function captureOpenFiles(
         return captureInotify(reference, common, watchedPaths, warnings);
       case "pidfd":
         return pidfds.describe(reference, common);
+      case "message-queue":
+        return { kind: "message-queue", ...common, queue: queues.idOf(inspected, reference) };
       case "pipe":
         return pipeFile(description, inspected, common);
       case "memfd":

@@ -20,6 +20,7 @@ export type {
   LiveProcessImage,
   Mapping,
   MemoryPolicy,
+  MessageQueue,
   Name,
   OpenFile,
   OpenFileKind,

@@ -333,6 +333,7 @@ export const openFileSchema = v.variant("kind", [
   v.strictObject({ kind: v.literal("proc"), ...openFileCommon, name: nameSchema, positionBytes: wholeNumber }),
   v.strictObject({ kind: v.literal("pipe"), ...openFileCommon, pipe: id }),
   v.strictObject({ kind: v.literal("fifo"), ...openFileCommon, pipe: id, name: nameSchema, access: v.optional(fileAccessSchema) }),
+  v.strictObject({ kind: v.literal("message-queue"), ...openFileCommon, queue: id }),
   v.strictObject({ kind: v.literal("eventfd"), ...openFileCommon, count: decimalUpTo((1n << 64n) - 2n), semaphore: v.boolean() }),
   v.strictObject({
     kind: v.literal("epoll"),
@@ -449,6 +450,21 @@ export const pipeSchema = v.strictObject({
   packets: v.optional(list(wholeNumber)),
 });
 
+/** A POSIX message queue. */
+export const messageQueueSchema = v.strictObject({
+  id,
+  /** Without the slash. */
+  name: nameSchema,
+  /** Its name was removed (mq_unlink). */
+  removed: v.boolean(),
+  access: fileAccessSchema,
+  maxMessages: positive32,
+  messageBytes: positive32,
+  /** In the order in which they are received; absent where the job only writes into a queue that others may read. */
+  messages: v.optional(list(v.strictObject({ priority: v.pipe(wholeNumber, v.maxValue(32767)), content: base64 }))),
+});
+export type MessageQueue = v.InferOutput<typeof messageQueueSchema>;
+
 /** A pseudo-terminal whose master is held in the tree. */
 export const ptySchema = v.strictObject({
   id,
@@ -561,6 +577,8 @@ export const metadataSchema = v.strictObject({
   openFiles: list(openFileSchema),
   pipes: list(pipeSchema),
   ptys: list(ptySchema),
+  /** Absent where the job had none open. */
+  messageQueues: v.optional(list(messageQueueSchema)),
   sharedMemory: list(sharedMemorySchema),
   savedFiles: list(savedFileSchema),
   /** Absent where no thread has any. */

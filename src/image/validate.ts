@@ -8,6 +8,7 @@
  * - a mapping of a System V segment lies inside it; no two objects of a kind have the same id, or the same key;
  * - a pidfd is of a process or thread of the image; watches of an inotify instance ascend by their number;
  * - an io_uring has a size that the kernel takes, and a mapping of kind io-uring is of one;
+ * - messages of a POSIX queue have room in it, and descend by priority;
  * - a seccomp filter consists of whole instructions; those of a thread are there;
  * - names have no NUL and survive UTF-8.
  *
@@ -15,7 +16,7 @@
  */
 import { CairnError } from "../base/errors.ts";
 import { PAGE_BYTES } from "./header.ts";
-import type { ImageMetadata, LiveProcessImage, Mapping, Name, OpenFile, PageRun, ProcessImage, SysvIpc } from "./schema.ts";
+import type { ImageMetadata, LiveProcessImage, Mapping, MessageQueue, Name, OpenFile, PageRun, ProcessImage, SysvIpc } from "./schema.ts";
 
 function check(condition: boolean, reason: () => string): asserts condition {
   if (!condition) throw new CairnError("damaged", reason());
@@ -25,6 +26,7 @@ interface Tables {
   readonly openFiles: ReadonlySet<number>;
   readonly pipes: ReadonlySet<number>;
   readonly ptys: ReadonlySet<number>;
+  readonly messageQueues: ReadonlySet<number>;
   readonly sharedMemory: ReadonlySet<number>;
   readonly savedFiles: ReadonlySet<number>;
   readonly ioUrings: ReadonlySet<number>;
@@ -53,6 +55,7 @@ export function validateMetadata(metadata: ImageMetadata, dataPages: number): vo
     openFiles: uniqueIds(metadata.openFiles, "open file"),
     pipes: uniqueIds(metadata.pipes, "pipe"),
     ptys: uniqueIds(metadata.ptys, "pseudo-terminal"),
+    messageQueues: uniqueIds(metadata.messageQueues ?? [], "POSIX message queue"),
     sharedMemory: uniqueIds(metadata.sharedMemory, "shared memory"),
     savedFiles: uniqueIds(metadata.savedFiles, "saved file"),
     sockets: new Set(metadata.openFiles.filter(({ kind }) => kind === "unix-socket" || kind === "internet-socket").map(({ id }) => id)),
@@ -70,6 +73,7 @@ export function validateMetadata(metadata: ImageMetadata, dataPages: number): vo
     checkName(name, () => `saved file ${id}`);
     checkRuns(runs, Math.ceil(identity.sizeBytes / PAGE_BYTES), dataPages, () => `saved file ${id}`);
   }
+  for (const queue of metadata.messageQueues ?? []) checkMessageQueue(queue);
   for (const { id, program } of metadata.seccompFilters ?? []) {
     check(Buffer.byteLength(program, "base64") % FILTER_INSTRUCTION_BYTES === 0, () => `seccomp filter ${id} ends inside an instruction`);
   }
@@ -122,6 +126,9 @@ function checkOpenFile(file: OpenFile, tables: Tables, dataPages: number): void 
     case "fifo":
       refer(tables.pipes, file.pipe, "pipe");
       break;
+    case "message-queue":
+      refer(tables.messageQueues, file.queue, "message queue");
+      break;
     case "memfd":
       refer(tables.sharedMemory, file.shared, "shared memory");
       break;
@@ -156,6 +163,16 @@ function checkOpenFile(file: OpenFile, tables: Tables, dataPages: number): void 
       break;
     default:
   }
+}
+
+function checkMessageQueue({ id, name, maxMessages, messageBytes, messages = [] }: MessageQueue): void {
+  const where = () => `message queue ${id}`;
+  checkName(name, where);
+  check(maxMessages > 0 && messageBytes > 0 && messages.length <= maxMessages, () => `${where()} has no room for its messages`);
+  messages.forEach(({ priority, content }, index) => {
+    check(Buffer.byteLength(content, "base64") <= messageBytes, () => `${where()} has no room for its messages`);
+    check(priority <= (messages[index - 1]?.priority ?? priority), () => `messages of ${where()} are not in their order`);
+  });
 }
 
 function checkIoUring(file: Extract<OpenFile, { kind: "io-uring" }>, dataPages: number): void {

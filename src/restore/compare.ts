@@ -8,6 +8,7 @@ import { nameToBuffer, nameToText } from "../base/names.ts";
 import type { ImageMetadata, Name } from "../image/mod.ts";
 import { compareHost } from "./compare-host.ts";
 import { compareMappedFiles } from "./mapped-files.ts";
+import { compareQueues } from "./message-queues.ts";
 import type { RestoreRequest } from "./mod.ts";
 import { compareDirectories, compareFiles } from "./output-files.ts";
 import type { FileComparison } from "./output-files.ts";
@@ -36,6 +37,7 @@ export function compareAll(metadata: ImageMetadata, rules: Pick<RestoreRequest, 
       ...compareDirectories(metadata),
       ...files.problems,
       ...compareNamed(metadata),
+      ...compareQueues(metadata),
       ...pids.problems,
       ...compareTree(metadata, pids.useNamespace),
     ]),

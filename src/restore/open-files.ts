@@ -53,6 +53,7 @@ import { systemCall } from "../kernel/syscall-ffi.ts";
 import { restoreOfdLocks } from "./description-locks.ts";
 import { giveAccess, makeFolderOf } from "./file-access.ts";
 import { addWatches, requireWatched } from "./inotify.ts";
+import { RestoredQueues } from "./message-queues.ts";
 import type { PassedOn } from "./pass-on.ts";
 import { openRing } from "./rings.ts";
 import { writeRuns } from "./saved-files.ts";
@@ -94,8 +95,11 @@ export interface RestoredFiles {
   arm(): void;
   /** What the user should know about files that are not quite as they were. */
   readonly warnings: readonly string[];
-  /** Takes output that the restarter shares with the job back to the job's position: right after the files are taken back. */
-  rewindShared(): void;
+  /**
+   * Takes output that the restarter shares with the job back to the job's position, and message queues to their messages: right after the files are
+   * taken back. Gives what the user should know.
+   */
+  rewindShared(): readonly string[];
   /** Removes what had to be made in the file system; for a restart that is given up. */
   undo(): void;
 }
@@ -130,12 +134,18 @@ class Opener {
   #masters: Map<number, Fd> | undefined;
   readonly #temporary: Fd[] = [];
   readonly #sockets: RestoredSockets;
+  readonly #queues: RestoredQueues;
 
   constructor(reader: ImageReader, passed: PassedOn, streams: readonly [Fd, Fd, Fd]) {
     this.#reader = reader;
     this.#metadata = reader.metadata;
     this.#passed = passed;
     this.#streams = streams;
+    this.#queues = new RestoredQueues(
+      reader.metadata,
+      (fd) => passed.keep(fd),
+      (warning) => this.#warnings.push(warning),
+    );
     this.#sockets = new RestoredSockets(reader.metadata, (warning) => this.#warnings.push(warning));
   }
 
@@ -151,6 +161,7 @@ class Opener {
       }
       this.#undoing.push(() => this.#sockets.undo());
       this.#sockets.make();
+      this.#undoing.push(() => this.#queues.undo());
       const opened = new Map<number, Fd>();
       const openInside: Extract<OpenFile, { kind: "proc" }>[] = [];
       for (const file of this.#metadata.openFiles) {
@@ -168,6 +179,7 @@ class Opener {
         );
       }
       this.#sockets.fill((id) => opened.get(id));
+      this.#queues.giveAccess();
       // Once all descriptions of them are opened: their modes may forbid it.
       for (const [id, fd] of this.#removed) {
         const saved = this.#metadata.savedFiles.find((one) => one.id === id);
@@ -182,7 +194,12 @@ class Opener {
         startingTerminals,
         sharedNumbers,
         arm: () => [...this.#arming, ...this.#watching].forEach((arm) => arm()),
-        rewindShared: () => this.#rewinding.forEach((rewind) => rewind()),
+        rewindShared: () => {
+          const before = this.#warnings.length;
+          this.#rewinding.forEach((rewind) => rewind());
+          this.#queues.takeBack();
+          return this.#warnings.slice(before);
+        },
         warnings: this.#warnings,
         undo: () => this.#undoing.forEach((undo) => undo()),
       };
@@ -233,6 +250,8 @@ class Opener {
         return this.#openTimerfd(file);
       case "inotify":
         return this.#openInotify(file);
+      case "message-queue":
+        return this.#queues.open(file);
       case "io-uring":
         return openRing(this.#reader, file);
       case "memfd": {

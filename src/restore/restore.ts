@@ -131,7 +131,7 @@ class Restoration {
     this.#comparison = comparison.files;
     this.#useNamespace = comparison.useNamespace;
     this.#ipcPlan = ipcPlan;
-    this.#warnings = [...comparison.notes, ...ipcPlan.warnings];
+    this.#warnings = [...comparison.notes, ...ipcPlan.warnings, ...notesOnQueues(this.#metadata, ipcPlan)];
     this.#passed = new PassedOn(this.#metadata);
   }
 
@@ -204,7 +204,7 @@ class Restoration {
       rewound.undo();
     };
     this.#warnings.push(...rewound.told);
-    if (rule !== "keep") files.rewindShared();
+    if (rule !== "keep") this.#warnings.push(...files.rewindShared());
     this.#warnings.push(...ipc.takeBack());
     restoreLeases(live, this.#metadata);
     const root = made.get(this.#metadata.rootPid);
@@ -487,6 +487,12 @@ class Restoration {
     for (const made of [...this.#made].reverse()) made.reap();
     this.#made.length = 0;
   }
+}
+
+/** Queues are made before there is a namespace: who has one open has it still. */
+function notesOnQueues({ messageQueues = [] }: ImageMetadata, { place }: IpcPlan): string[] {
+  if (place !== "namespace" || messageQueues.every(({ removed }) => removed)) return [];
+  return ["The job has an IPC namespace of its own: its POSIX message queues have their names outside of it"];
 }
 
 function nameKeeper(puppet: Puppet): void {

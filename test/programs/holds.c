@@ -146,6 +146,16 @@ static void *dispatch_calls(void *unused) {
 static void set_up(const char *kind) {
   int fd;
   if (IS("filtered-socket")) hold(filtered_socket());
+  else if (IS("message-queue-notify")) {
+    char name[64];
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1, .sigev_value.sival_int = 7};
+    snprintf(name, sizeof name, "/cairn-test-%d", getpid());
+    signal(SIGUSR1, SIG_IGN);
+    fd = mq_open(name, O_RDWR | O_CREAT, 0600, NULL);
+    if (fd != -1) mq_unlink(name);
+    hold(fd);
+    MUST(mq_notify(HELD, &event) == 0);
+  }
   else if (IS("packet-socket")) hold(socket(AF_PACKET, SOCK_RAW, 0));
   else if (IS("raw-socket")) hold(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP));
   else if (IS("message-queue")) {
