@@ -145,7 +145,7 @@ async function readFrozen(
   const references = tree.processes.flatMap(({ reader }) => listReferences(reader));
   using queues = new SocketQueues(references);
   const descriptions = groupDescriptions([...references, ...queues.inFlight]);
-  const sockets = new JobSockets(descriptions, queues, warnings);
+  const sockets = new JobSockets(descriptions, queues, pids, warnings);
   const rings = ringIds(descriptions);
   const planned = new Map(tree.processes.map(({ pid, reader }) => [pid, planMemory(reader, shared, rings)]));
   const mapped = sharedFilesOf(planned.values());

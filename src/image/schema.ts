@@ -387,6 +387,8 @@ export const openFileSchema = v.variant("kind", [
     kind: v.literal("unix-socket"),
     ...openFileCommon,
     ...socketCommon,
+    /** What it tells of its other end (SO_PEERCRED), or to others where it listens; absent where that process is not in the image. */
+    credentials: v.optional(v.strictObject({ pid, uid: wholeNumber, gid: wholeNumber })),
     /** SOCK_STREAM, SOCK_DGRAM or SOCK_SEQPACKET. */
     type: v.picklist([1, 2, 5]),
     local: v.optional(socketAddress),

@@ -35,6 +35,7 @@ import { IpcObjects } from "./ipc.ts";
 import { IpcTaken, inNamespace, planIpc } from "./ipc-plan.ts";
 import type { IpcPlan } from "./ipc-plan.ts";
 import { restoreLeases } from "./description-locks.ts";
+import { LateSockets, listenAgain } from "./late-sockets.ts";
 import { MappedFiles } from "./mapped-files.ts";
 import { askForTiles, unfoldTiles, usesTiles } from "./tiles.ts";
 import { restoreMemory } from "./memory.ts";
@@ -160,6 +161,7 @@ class Restoration {
     this.#undoFiles = undoMade;
     const image = this.#passed.addBorrowed(reader.fd);
     const pidfds = new Pidfds(this.#metadata, this.#passed);
+    const sockets = new LateSockets(this.#metadata, this.#passed);
     const outer = this.#startFirst();
     if (!this.#useNamespace && this.#ipcPlan.place === "namespace") enterIpcNamespace(outer.puppet);
     const keeper = this.#useNamespace ? this.#enterNamespace(outer.puppet) : outer.puppet;
@@ -190,7 +192,12 @@ class Restoration {
     for (const process of live) this.#makeThreads(process);
     pidfds.open(threadNumbers(made, live), () => this.#makeHelper(keeper));
     // Files of /proc may be of any process and thread of the job: all are there by now, and none has ended.
-    for (const process of live) this.#fillIn(process, files, pidfds);
+    sockets.make(
+      (pid) => made.get(pid)?.puppet,
+      (id, fd) => files.addSocket(id, fd),
+    );
+    files.fillSockets();
+    for (const process of live) this.#fillIn(process, files, pidfds, sockets);
     const owned = new Set<number>();
     for (const { puppet, live: of } of live) {
       restoreLocksAndOwners(puppet, of, this.#metadata, owned);
@@ -324,10 +331,11 @@ class Restoration {
   }
 
   /** What a process has once its memory stands and every process and thread of the tree is there. */
-  #fillIn({ puppet, live }: LiveProcess, files: RestoredFiles, pidfds: Pidfds): void {
+  #fillIn({ puppet, live }: LiveProcess, files: RestoredFiles, pidfds: Pidfds, sockets: LateSockets): void {
     const inside = openInside(puppet, live, files, this.#passed);
     const handed = pidfds.give(puppet, live, this.#passed.base + this.#passed.count + inside.size);
-    const numbers = new Map([...files.numbers, ...inside, ...handed]);
+    const late = sockets.give(puppet, live, this.#passed.base + this.#passed.count + inside.size + handed.size);
+    const numbers = new Map([...files.numbers, ...inside, ...handed, ...late]);
     restoreDescriptors(puppet, live, numbers, files.startingTerminals, this.#passed.base);
     restoreEpolls(puppet, live, this.#metadata, numbers, this.#passed, this.#doneEpolls);
     puppet.run([closePassedOn(this.#passed.base)]);
@@ -370,6 +378,7 @@ class Restoration {
       const credentialsOfThread = thread.credentials === undefined ? credentials : credentialsToSet(thread.credentials, this.#useNamespace);
       restoreThread(own, thread, live.personality, credentialsOfThread);
     }
+    listenAgain(puppet, image.pid, live, this.#metadata);
     queueSignals(puppet, image.pid, null, live.pendingSignals);
     restoreDumpable(puppet, live);
     this.#warn(puppet, restoreLimits(puppet, live));
