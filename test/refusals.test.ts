@@ -42,7 +42,7 @@ const refusals: readonly Refusal[] = [
     isDescriptor: true,
   },
   { kind: "inotify-removed", called: /inotify instance whose watch 1 is on a file without a name/, isDescriptor: true },
-  { kind: "fanotify", called: /fanotify/, isDescriptor: true },
+  { kind: "fanotify", called: /fanotify group that decides about accesses/, isDescriptor: true },
   { kind: "userfaultfd", called: /userfaultfd/, isDescriptor: true },
   { kind: "perf-event", called: /perf/, isDescriptor: true },
   { kind: "bpf-map", called: /bpf/i, isDescriptor: true },

@@ -17,6 +17,7 @@ import { O_CLOEXEC } from "./descriptors.ts";
 import { findOtherName } from "./other-name.ts";
 import { identityOf } from "./process.ts";
 import { inspectRing } from "./rings.ts";
+import { inspectFanotify } from "./fanotify.ts";
 import { inspectQueue, queueName } from "./message-queues.ts";
 import { inspectSocket } from "./socket-context.ts";
 
@@ -70,6 +71,7 @@ export type Inspected =
   | { readonly what: "io-uring" }
   | { readonly what: "pidfd" }
   | { readonly what: "inotify" }
+  | { readonly what: "fanotify" }
   | { readonly what: "message-queue"; readonly key: string; readonly name: Name; readonly removed: boolean }
   | { readonly what: "plain"; readonly file: OpenFile };
 
@@ -127,6 +129,10 @@ export function inspectDescription(description: Description): Inspected {
         return { what: "io-uring" };
       }
       if (target.anonymous === "inotify") return { what: "inotify" };
+      if (target.anonymous === "fanotify" && info.fanotify !== null) {
+        inspectFanotify(reference);
+        return { what: "fanotify" };
+      }
       if (target.anonymous === "pidfd" && info.pidfd !== null) return { what: "pidfd" };
       return { what: "plain", file: anonymousFile(reference, target.anonymous, common) };
     case "path":
@@ -169,7 +175,6 @@ function anonymousFile(reference: DescriptorReference, kind: string, common: Com
 function anonymousText(kind: string): string {
   const known: Record<string, string> = {
     userfaultfd: "a userfaultfd",
-    fanotify: "a fanotify group",
     perf_event: "a performance counter (perf_event)",
   };
   return known[kind] ?? `a kernel object of kind "${kind}"`;

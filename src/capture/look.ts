@@ -30,6 +30,7 @@ import type { FrozenProcess } from "../tracee/freeze.ts";
 import { SCRATCH_BYTES } from "../tracee/remote-syscalls.ts";
 import { listReferences } from "./descriptors.ts";
 import type { DescriptorReference } from "./descriptors.ts";
+import { lookAtMarks } from "./fanotify.ts";
 import { inspectDescription } from "./files.ts";
 import { lookAtWatches } from "./inotify.ts";
 import { isProgram, lookAtThreads } from "./look-at-threads.ts";
@@ -92,6 +93,7 @@ export function* obstacles(
   const keeper = selection.kind === "keeper" ? selection.keeperPid : null;
   for (const one of watching) {
     yield* refusal(() => lookAtWatches(one, watchedPaths));
+    yield* refusal(() => lookAtMarks(one, watchedPaths));
     yield* refusal(() => lookAtPidfds([one], seen, keeper));
   }
 }
@@ -244,7 +246,7 @@ function* lookAt(process: Pid, reference: GivenToAll, depth: LookDepth, watching
   yield* refusal(() => lookAtLimits(status));
   const descriptors = listReferences(pid);
   for (const found of descriptors) yield* refusal(() => lookAtDescriptor(found));
-  watching.push(...descriptors.filter(({ info }) => info.pidfd !== null || info.inotify.length > 0));
+  watching.push(...descriptors.filter(({ info }) => info.pidfd !== null || info.inotify.length > 0 || info.fanotify !== null));
 }
 
 /** The job runs: a descriptor that was listed may be closed by now, and that is no reason to refuse. */

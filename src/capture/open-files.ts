@@ -11,6 +11,7 @@ import { isEpollTarget } from "../kernel/kcmp.ts";
 import { hasLease, leaseOf, ofdLocksOf } from "./description-locks.ts";
 import type { Description, DescriptorReference } from "./descriptors.ts";
 import { O_CLOEXEC } from "./descriptors.ts";
+import { captureFanotify } from "./fanotify.ts";
 import { inspectDescription, leadsOutside, needsContent, ownerOf, regularFile, streamOf } from "./files.ts";
 import type { Inspected } from "./files.ts";
 import { captureInotify } from "./inotify.ts";
@@ -104,6 +105,8 @@ export async function captureOpenFiles(
         return captureRing(writer, reference, common);
       case "inotify":
         return captureInotify(reference, common, watchedPaths, warnings);
+      case "fanotify":
+        return captureFanotify(reference, common, watchedPaths, warnings);
       case "pidfd":
         return pidfds.describe(reference, common);
       case "message-queue":

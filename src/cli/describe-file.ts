@@ -34,6 +34,8 @@ export function describeOpenFile(file: OpenFile, metadata: ImageMetadata): strin
       return `clock ${file.clock}, ${file.valueNs === "0" ? "not armed" : `armed, ${file.valueNs} ns to go`}`;
     case "inotify":
       return `watches ${plural(file.watches.length, "file")}`;
+    case "fanotify":
+      return plural(file.marks.length, "mark");
     case "pidfd":
       return file.pid === 0 ? "of a process that has ended" : `of process ${file.pid}`;
     case "io-uring":

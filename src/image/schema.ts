@@ -22,7 +22,6 @@ import {
   decimalUpTo,
   fileMode,
   id,
-  integer,
   list,
   nameSchema,
   pageRunsSchema,
@@ -41,6 +40,9 @@ import {
   word,
 } from "./schema-values.ts";
 
+import { sysvIpcSchema } from "./schema-ipc.ts";
+
+export type { IpcQueue, IpcSegment, IpcSemaphoreSet, SysvIpc } from "./schema-ipc.ts";
 export { nameSchema } from "./schema-values.ts";
 export type { Name, PageRun } from "./schema-values.ts";
 
@@ -358,6 +360,22 @@ export const openFileSchema = v.variant("kind", [
     /** Of events that were not read: a restart lets the program read IN_Q_OVERFLOW in their place. */
     unreadBytes: wholeNumber,
   }),
+  /** A fanotify(7) group: the flags that it was made with, and what is marked; a mount or file system by where it is mounted. */
+  v.strictObject({
+    kind: v.literal("fanotify"),
+    ...openFileCommon,
+    groupFlags: unsigned32,
+    eventFlags: unsigned32,
+    marks: list(
+      v.strictObject({
+        on: v.picklist(["file", "mount", "file system"]),
+        name: nameSchema,
+        markFlags: unsigned32,
+        mask: unsigned32,
+        ignoredMask: unsigned32,
+      }),
+    ),
+  }),
   /** A process or, by O_EXCL (PIDFD_THREAD) in the flags, a thread of the tree: its pid or tid; 0 when it has ended and was reaped. */
   v.strictObject({
     kind: v.literal("pidfd"),
@@ -501,57 +519,6 @@ export const savedFileSchema = v.strictObject({
   identity: fileIdentitySchema,
   runs: pageRunsSchema,
 });
-
-/** What System V IPC objects have in common. Programs hold ids: a restart gives the same. */
-const ipcCommon = {
-  id: v.pipe(wholeNumber, v.maxValue(0x7fff_ffff)),
-  /** 0 for IPC_PRIVATE. */
-  key: v.pipe(integer, v.minValue(-0x8000_0000), v.maxValue(0x7fff_ffff)),
-  mode: v.pipe(wholeNumber, v.maxValue(0o777)),
-  owner: v.strictObject({ uid: wholeNumber, gid: wholeNumber }),
-  creator: v.strictObject({ uid: wholeNumber, gid: wholeNumber }),
-};
-
-/** Pids here are of processes in the image; 0 stands for nobody, and for everybody else. */
-export const sysvIpcSchema = v.strictObject({
-  /** Inode of the namespace, on the boot that `host` names: there the job's objects may still be. */
-  namespace: decimal,
-  /** The namespace was the job's own, and so is all in it. */
-  isOwn: v.boolean(),
-  segments: list(
-    v.strictObject({
-      ...ipcCommon,
-      sizeBytes: wholeNumber,
-      /** Marked for destruction (IPC_RMID), and there as long as somebody has it attached. */
-      destroyed: v.boolean(),
-      locked: v.boolean(),
-      maker: pid,
-      runs: pageRunsSchema,
-    }),
-  ),
-  semaphoreSets: list(
-    v.strictObject({
-      ...ipcCommon,
-      /** Whether semop(2) was ever called on it. */
-      operated: v.boolean(),
-      /** Value, and who set it last. */
-      semaphores: v.pipe(list(v.strictTuple([v.pipe(wholeNumber, v.maxValue(32767)), pid])), v.minLength(1)),
-    }),
-  ),
-  queues: list(
-    v.strictObject({
-      ...ipcCommon,
-      limitBytes: wholeNumber,
-      sender: pid,
-      receiver: pid,
-      messages: list(v.strictObject({ type: decimal, content: base64 })),
-    }),
-  ),
-});
-export type SysvIpc = v.InferOutput<typeof sysvIpcSchema>;
-export type IpcSegment = SysvIpc["segments"][number];
-export type IpcSemaphoreSet = SysvIpc["semaphoreSets"][number];
-export type IpcQueue = SysvIpc["queues"][number];
 
 /** A seccomp filter as it was given to seccomp(2): struct sock_filter[], and SECCOMP_FILTER_FLAG_LOG. */
 export const seccompFilterSchema = v.strictObject({ id, program: base64Of(8, 4096 * 8), logs: v.boolean() });

@@ -155,6 +155,9 @@ function checkOpenFile(file: OpenFile, tables: Tables, dataPages: number): void 
       }
       break;
     }
+    case "fanotify":
+      for (const { name } of file.marks) checkName(name, where);
+      break;
     case "pidfd":
       check(file.pid === 0 || tables.threads.has(file.pid), () => `${where()} refers to process ${file.pid}, which is missing`);
       break;

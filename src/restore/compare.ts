@@ -65,7 +65,8 @@ const MODES = [constants.R_OK, constants.W_OK, constants.R_OK | constants.W_OK] 
 function compareNamed({ openFiles }: ImageMetadata): CairnError[] {
   const problems: CairnError[] = [];
   for (const file of openFiles) {
-    if (file.kind === "inotify") for (const { name } of file.watches) collect(problems, () => requireWatched(name));
+    if (file.kind === "inotify") for (const { name } of file.watches) collect(problems, () => requireWatched(name, "inotify"));
+    if (file.kind === "fanotify") for (const { name } of file.marks) collect(problems, () => requireWatched(name, "fanotify"));
     const isNamed = file.kind === "directory" || file.kind === "path" || file.kind === "device" || file.kind === "file";
     if (!isNamed || (file.kind === "file" && file.deleted)) continue;
     collect(problems, () => {
@@ -85,10 +86,10 @@ function compareNamed({ openFiles }: ImageMetadata): CairnError[] {
   return problems;
 }
 
-function requireWatched(name: Name): void {
+function requireWatched(name: Name, by: string): void {
   if (statSync(nameToBuffer(name), { throwIfNoEntry: false }) !== undefined) return;
   const path = nameToText(name);
-  throw new CairnError("changed", `Cannot restart: ${path}, which the job watches by inotify, is missing`, {
+  throw new CairnError("changed", `Cannot restart: ${path}, which the job watches by ${by}, is missing`, {
     data: { path },
     hint: "Put it back where it was, or say where it is now with --map /OLD=/NEW; then try again",
   });

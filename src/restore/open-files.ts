@@ -51,6 +51,7 @@ import { closeOnExecPipe } from "../kernel/spawn-ffi.ts";
 import { systemCall } from "../kernel/syscall-ffi.ts";
 import { restoreOfdLocks } from "./description-locks.ts";
 import { giveAccess, makeFolderOf } from "./file-access.ts";
+import { addMarks, openFanotify } from "./fanotify.ts";
 import { addWatches, requireWatched } from "./inotify.ts";
 import { RestoredQueues } from "./message-queues.ts";
 import type { PassedOn } from "./pass-on.ts";
@@ -264,6 +265,11 @@ class Opener {
         return this.#openTimerfd(file);
       case "inotify":
         return this.#openInotify(file);
+      case "fanotify": {
+        const fd = openFanotify(file);
+        this.#watching.push(() => addMarks(fd, file));
+        return fd;
+      }
       case "message-queue":
         return this.#queues.open(file);
       case "io-uring":

@@ -196,7 +196,7 @@ static void set_up(const char *kind) {
     helper = open("removed", O_CREAT | O_WRONLY, 0600);
     hold(inotify_init());
     MUST(helper != -1 && inotify_add_watch(HELD, "removed", IN_MODIFY) == 1 && unlink("removed") == 0);
-  } else if (IS("fanotify")) hold(fanotify_init(FAN_CLASS_NOTIF, O_RDONLY));
+  } else if (IS("fanotify")) hold(fanotify_init(FAN_CLASS_CONTENT, O_RDONLY));
   else if (IS("userfaultfd")) hold(syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY));
   else if (IS("perf-event")) {
     struct perf_event_attr attributes = {.type = PERF_TYPE_SOFTWARE, .size = sizeof attributes, .config = PERF_COUNT_SW_TASK_CLOCK, .exclude_kernel = 1};
