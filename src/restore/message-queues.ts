@@ -3,7 +3,7 @@
  * there still, because queues outlive processes, is taken back to what the checkpoint saw when files are.
  */
 import { randomBytes } from "node:crypto";
-import { closeSync } from "node:fs";
+import { closeSync, fstatSync } from "node:fs";
 import { CairnError, SyscallError } from "../base/errors.ts";
 import type { Fd } from "../base/ids.ts";
 import { nameToBuffer, nameToText } from "../base/names.ts";
@@ -108,8 +108,10 @@ export class RestoredQueues {
   /** Queues that were there still get their messages of the checkpoint. */
   takeBack(): void {
     for (const [id, { fd, made }] of this.#queues) {
-      const { messages, name } = this.#images.get(id) as MessageQueue;
+      const { messages, name, access } = this.#images.get(id) as MessageQueue;
       if (made || messages === undefined) continue;
+      // A restart that was killed has left it private.
+      if ((fstatSync(fd).mode & 0o7777) !== access.mode) giveAccess(fd, access);
       const since = takeMessages(fd);
       // By its name: what the restart had open is closed by then.
       this.#undoing.push(() => {
