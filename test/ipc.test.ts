@@ -3,9 +3,22 @@
  * the job finds what it had, nobody else's is touched, and a restart that fails leaves nothing.
  */
 import assert from "node:assert/strict";
-import { rmSync } from "node:fs";
+import { closeSync, rmSync } from "node:fs";
 import { test, type TestContext } from "node:test";
-import { compileC, ipcObjectsOf, Job, Place, removeIpcObjects, touch, until, withoutEngine, type Started } from "./harness/mod.ts";
+import { O_CREAT, O_NONBLOCK, O_RDWR } from "../src/kernel/abi/constants.ts";
+import { makeQueue, openQueue, putMessages, removeQueue, takeMessages } from "../src/kernel/message-queues.ts";
+import {
+  compileC,
+  ipcObjectsOf,
+  Job,
+  Place,
+  removeIpcObjects,
+  removeMessageQueues,
+  touch,
+  until,
+  withoutEngine,
+  type Started,
+} from "./harness/mod.ts";
 
 const SKIP_STATUS = 77;
 const EXIT_CONFLICT = 75;
@@ -145,4 +158,41 @@ test("a job with a pid namespace of its own keeps what survived it, checkpoint a
     await endsWell(survivor, "--pids", "namespace");
     assert.deepEqual(ipcObjectsOf(place), []);
   });
+});
+
+test("a POSIX message queue that outlived a crash is taken back to the checkpoint, and one of its name that is another is refused", async (t) => {
+  if (withoutEngine) return t.skip("needs the engine");
+  const compiled = compileC("objects/message-queues.c", "-lrt");
+  if ("missing" in compiled) return t.skip(compiled.missing);
+  await using place = new Place();
+  try {
+    const job = new Job(place, [compiled.path, place.path("go"), "quiet"]);
+    await job.says("ready\n");
+    const taken = await job.checkpoint();
+    assert.equal(taken.status, 0, taken.stderr);
+    await job.crash();
+    const [first = ""] = place.read("queues").split("\n");
+    const name = Buffer.from(first);
+    const left = openQueue(name, O_RDWR | O_NONBLOCK);
+    assert.equal(takeMessages(left).length, 6);
+    putMessages(left, [{ priority: 3, content: Buffer.from("of somebody else") }]);
+    closeSync(left);
+    touch(place.path("go"));
+    job.restart();
+    const outcome = await job.end();
+    assert.deepEqual([job.out, outcome.status], ["ready\nok\n", 0], job.explain());
+    assert.match(outcome.stderr, /taken back to the 6 messages/);
+
+    closeSync(makeQueue(name, O_RDWR | O_CREAT, 0o600, { maxMessages: 2, messageBytes: 8 }));
+    job.restart();
+    const refused = await job.end();
+    assert.match(refused.stderr, /message queue \/cairn-test-\d+-0 is another than the job's/);
+    removeQueue(name);
+    job.restart();
+    const last = await job.end();
+    assert.deepEqual([job.out, last.status], ["ready\nok\n", 0], job.explain());
+  } finally {
+    await place.killEverything();
+    removeMessageQueues(place);
+  }
 });

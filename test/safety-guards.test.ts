@@ -1,6 +1,7 @@
 /**
  * Kills the checkpointer at every step of its work where a guard stands by: on terminals, whose bytes are taken out and put back, and on
- * sockets, which are set so that they can be looked into. Whenever it dies, terminals and sockets are what they were.
+ * sockets, which are set so that they can be looked into, and on message queues, out of which all is taken and put back. Whenever it dies, they are
+ * what they were.
  */
 import assert from "node:assert/strict";
 import { readdirSync, statSync } from "node:fs";
@@ -10,22 +11,23 @@ import { Job, Place, compileC, isOver, processFacts, touch, until, withoutEngine
 const KILLED = 128 + 9;
 const MOST_STEPS = 200;
 
-const cases = [
+const cases: readonly { fixture: string; phase: string; needsRoot?: boolean; arguments?: readonly string[] }[] = [
   { fixture: "ptys", phase: "terminal" },
   { fixture: "pty-half-line", phase: "terminal" },
   { fixture: "unix-sockets", phase: "socket" },
   { fixture: "rights", phase: "socket" },
   { fixture: "tcp-full", phase: "socket", needsRoot: true },
+  { fixture: "message-queues", phase: "queue", arguments: ["quiet"] },
 ];
 
-for (const { fixture, phase, needsRoot } of cases) {
+for (const { fixture, phase, needsRoot, arguments: more = [] } of cases) {
   test(`a checkpoint of ${fixture} that is killed at any step of looking into a ${phase} leaves every byte in it`, async (t) => {
     if (withoutEngine) return t.skip("needs the engine");
     if (needsRoot === true && process.getuid?.() !== 0) return t.skip("needs root");
-    const compiled = compileC(`objects/${fixture}.c`);
+    const compiled = compileC(`objects/${fixture}.c`, "-lrt");
     if ("missing" in compiled) return t.skip(compiled.missing);
     await using place = new Place();
-    const job = new Job(place, [compiled.path, place.path("go")]);
+    const job = new Job(place, [compiled.path, place.path("go"), ...more]);
     await job.says("ready\n");
     // Without its supervisor a job is checkpointed by the command itself, which is then what gets killed.
     job.supervisor.signal("SIGKILL");

@@ -45,6 +45,7 @@ import { SocketQueues } from "./socket-queues.ts";
 import { JobSockets } from "./sockets.ts";
 import { SharedObjects } from "./shared-memory.ts";
 import { requireSeparate } from "./separate.ts";
+import { JobSeccomp } from "./seccomp.ts";
 import { captureSharedPending, captureSignalActions } from "./signals.ts";
 import { takeSnapshot } from "./snapshot.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -85,8 +86,10 @@ export async function captureTree(request: CaptureRequest): Promise<CaptureSumma
   try {
     if (tree.processes.length === 0) throw new CairnError("exited", "The job has ended: there is no process left to save");
     tree.processes.forEach(lookAgain);
+    const seccomp = new JobSeccomp(request.tree);
+    tree.processes.forEach((one) => seccomp.take(one));
     requireSeparate(tree.processes);
-    const { metadata, captured } = await readFrozen(request, tree, watchedPaths, looked, warnings, snapshots);
+    const { metadata, captured } = await readFrozen(request, tree, watchedPaths, looked, seccomp, warnings, snapshots);
     const inPlace = captured.filter((one) => one.snapshot === null);
     if (inPlace.length > 0 && !request.stop) {
       const why = inPlace.some(({ lacksRoom }) => lacksRoom) ? ", their memory cgroup leaves no room for that" : "";
@@ -126,6 +129,7 @@ async function readFrozen(
   tree: FrozenTree,
   watchedPaths: WatchedPaths,
   looked: Looked,
+  seccomp: JobSeccomp,
   warnings: string[],
   snapshots: Snapshot[],
 ): Promise<{ metadata: ImageMetadata; captured: Captured[] }> {
@@ -141,7 +145,7 @@ async function readFrozen(
   const references = tree.processes.flatMap(({ reader }) => listReferences(reader));
   using queues = new SocketQueues(references);
   const descriptions = groupDescriptions([...references, ...queues.inFlight]);
-  const sockets = new JobSockets(descriptions, queues, warnings);
+  const sockets = new JobSockets(descriptions, queues, pids, warnings);
   const rings = ringIds(descriptions);
   const planned = new Map(tree.processes.map(({ pid, reader }) => [pid, planMemory(reader, shared, rings)]));
   const mapped = sharedFilesOf(planned.values());
@@ -163,10 +167,10 @@ async function readFrozen(
     }
     const memory = planned.get(pid) ?? { planned: [], executable: [] };
     await writeFrozenPages(request, frozen.reader, memory.planned);
-    using remote = new RemoteSyscalls(frozen.reader, frozen.threads, memory.executable);
+    using remote = new RemoteSyscalls(frozen.reader, frozen.threads, memory.executable, seccomp.programs);
     if (!looked.withoutMemoryPolicy.has(pid) && hasAnyMemoryPolicy(frozen.reader)) captureMappingPolicies(remote, memory.planned);
     captureWaitReports(remote, relations.livingChildren(pid), reports);
-    const live = captureProcess(frozen, remote, pids, descriptions, memory.planned);
+    const live = captureProcess(frozen, remote, pids, descriptions, memory.planned, seccomp);
     if (live.childSubreaper || underSubreaper.has(readStat(pid)?.parentPid ?? pid)) underSubreaper.add(pid);
     const isCopied = !request.stop && !underSubreaper.has(pid);
     const lacksRoom = isCopied && !room.tryTake(pid);
@@ -185,6 +189,7 @@ async function readFrozen(
     ...files,
     sharedMemory,
     ...(sysvIpc === undefined ? {} : { sysvIpc }),
+    ...(seccomp.filters.length === 0 ? {} : { seccompFilters: seccomp.filters }),
     warnings: [],
   };
   return { metadata, captured };
@@ -196,6 +201,7 @@ function captureProcess(
   pids: JobPids,
   descriptions: readonly Description[],
   planned: readonly PlannedMapping[],
+  seccomp: JobSeccomp,
 ): LiveProcessImage {
   const pid = frozen.reader;
   const stat = readStat(pid);
@@ -211,7 +217,7 @@ function captureProcess(
     pendingSignals: captureSharedPending(frozen),
     intervalTimers: captureIntervalTimers(remote),
     posixTimers: capturePosixTimers(remote, pids),
-    threads: captureThreads(frozen, remote, pids, attributes.credentials, ringQuestions(pid, descriptions, planned)),
+    threads: captureThreads(frozen, remote, pids, attributes.credentials, ringQuestions(pid, descriptions, planned), seccomp),
     descriptors: descriptions
       .flatMap(({ id, references }) =>
         references

@@ -17,6 +17,8 @@ import { O_CLOEXEC } from "./descriptors.ts";
 import { findOtherName } from "./other-name.ts";
 import { identityOf } from "./process.ts";
 import { inspectRing } from "./rings.ts";
+import { inspectFanotify } from "./fanotify.ts";
+import { inspectQueue, queueName } from "./message-queues.ts";
 import { inspectSocket } from "./socket-context.ts";
 
 /** linux/magic.h: a message queue looks like a file. */
@@ -69,6 +71,8 @@ export type Inspected =
   | { readonly what: "io-uring" }
   | { readonly what: "pidfd" }
   | { readonly what: "inotify" }
+  | { readonly what: "fanotify" }
+  | { readonly what: "message-queue"; readonly key: string; readonly name: Name; readonly removed: boolean }
   | { readonly what: "plain"; readonly file: OpenFile };
 
 function refuse(reference: DescriptorReference, what: string, hint?: string): CairnError {
@@ -125,6 +129,10 @@ export function inspectDescription(description: Description): Inspected {
         return { what: "io-uring" };
       }
       if (target.anonymous === "inotify") return { what: "inotify" };
+      if (target.anonymous === "fanotify" && info.fanotify !== null) {
+        inspectFanotify(reference);
+        return { what: "fanotify" };
+      }
       if (target.anonymous === "pidfd" && info.pidfd !== null) return { what: "pidfd" };
       return { what: "plain", file: anonymousFile(reference, target.anonymous, common) };
     case "path":
@@ -167,7 +175,6 @@ function anonymousFile(reference: DescriptorReference, kind: string, common: Com
 function anonymousText(kind: string): string {
   const known: Record<string, string> = {
     userfaultfd: "a userfaultfd",
-    fanotify: "a fanotify group",
     perf_event: "a performance counter (perf_event)",
   };
   return known[kind] ?? `a kernel object of kind "${kind}"`;
@@ -185,6 +192,10 @@ function inspectPath(reference: DescriptorReference, name: Name, deleted: boolea
   }
   switch (stat.mode & S_IFMT) {
     case S_IFREG:
+      if (statfsSync(path).type === MQUEUE_MAGIC) {
+        inspectQueue(reference);
+        return { what: "message-queue", key: `${stat.dev}:${stat.ino}`, name: queueName(name), removed: deleted };
+      }
       refuseByFileSystem(reference, statfsSync(path).type, nameToText(name));
       if (KERNEL_FILES.test(nameToText(name))) return { what: "plain", file: { kind: "proc", ...common, name, positionBytes } };
       refuseBreakingLease(reference, name);
@@ -205,7 +216,6 @@ function inspectPath(reference: DescriptorReference, name: Name, deleted: boolea
 }
 
 function refuseByFileSystem(reference: DescriptorReference, type: number, name: string): void {
-  if (type === MQUEUE_MAGIC) throw refuse(reference, `the POSIX message queue ${name}`);
   if (type === HUGETLBFS_MAGIC) throw refuse(reference, `${name}, a file of huge pages (hugetlbfs)`);
 }
 

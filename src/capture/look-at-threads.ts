@@ -1,12 +1,12 @@
 /**
  * Threads that have something of their own which Linux lets them have and a restart does not make again: directories and
- * umask, descriptors, namespaces, a seccomp filter. Looked for before the freeze and once more in it.
+ * umask, descriptors, namespaces. Looked for before the freeze and once more in it.
  */
 import { CairnError } from "../base/errors.ts";
 import type { Pid, Tid } from "../base/ids.ts";
 import { asTid } from "../base/ids.ts";
 import { compareKernelObjects } from "../kernel/kcmp.ts";
-import { readSeccompMode, readThreadNamespace, readThreadStat } from "../kernel/procfs/mod.ts";
+import { readThreadNamespace, readThreadStat } from "../kernel/procfs/mod.ts";
 import type { NamespaceLink } from "../kernel/procfs/mod.ts";
 
 /** Flags of the kernel's sched.h: the thread has begun to end, and shows less and less of itself; it is the kernel's own. */
@@ -43,15 +43,6 @@ export function lookAtThreads(pid: Pid, tids: readonly Tid[]): void {
   }
 }
 
-/** Seccomp alone is not looked at in the freeze by this: there the whole status of each thread is read anyway (rarities.ts). */
-export function lookForSeccomp(pid: Pid, tids: readonly Tid[]): void {
-  for (const tid of tids) if ((readSeccompMode(pid, tid) ?? 0) !== 0 && isProgram(pid, tid)) throw underSeccomp(pid, tid);
-}
-
-export function underSeccomp(pid: Pid, tid: Tid): CairnError {
-  return refuse(pid, tid, "runs under a seccomp filter", "seccomp", "Seccomp filters");
-}
-
 function differs(kind: "descriptors" | "fileSystem", pid: Pid, tid: Tid): boolean {
   try {
     return compareKernelObjects(kind, pid, tid as number as Pid) !== 0;
@@ -61,7 +52,7 @@ function differs(kind: "descriptors" | "fileSystem", pid: Pid, tid: Tid): boolea
 }
 
 /** Whether what was seen is a thread of the program's that lives, and its process lives too. */
-function isProgram(pid: Pid, tid: Tid): boolean {
+export function isProgram(pid: Pid, tid: Tid): boolean {
   return [asTid(pid), tid].every((one) => {
     const stat = readThreadStat(pid, one);
     return stat !== null && stat.state !== "Z" && (stat.flags & (EXITING | IO_WORKER)) === 0;

@@ -30,13 +30,15 @@ import type { FrozenProcess } from "../tracee/freeze.ts";
 import { SCRATCH_BYTES } from "../tracee/remote-syscalls.ts";
 import { listReferences } from "./descriptors.ts";
 import type { DescriptorReference } from "./descriptors.ts";
+import { lookAtMarks } from "./fanotify.ts";
 import { inspectDescription } from "./files.ts";
 import { lookAtWatches } from "./inotify.ts";
-import { lookAtThreads, lookForSeccomp } from "./look-at-threads.ts";
+import { isProgram, lookAtThreads } from "./look-at-threads.ts";
 import { planMapping } from "./mappings.ts";
 import type { TreeSelection } from "./mod.ts";
 import { workingDirectoryOf } from "./process.ts";
 import { lookAtPidfds } from "./pidfds.ts";
+import { inheritedFilters, lookForSeccomp } from "./seccomp.ts";
 import type { WatchedPaths } from "./watched-paths.ts";
 
 /** Namespaces that a restart does not make again for one process yet; a job that was restarted before may have its own of some. */
@@ -81,7 +83,7 @@ export function* obstacles(
   if (roots.length === 0 || (selection.kind === "process" && readStat(selection.rootPid) === null)) {
     throw new CairnError("exited", "The job has ended: there is no process left to save", { data: { pid: selection.rootPid } });
   }
-  const reference = new NamespacesForAll(selection.kind === "keeper" ? selection.keeperPid : asPid(process.pid));
+  const reference = new GivenToAll(selection);
   const watching: DescriptorReference[] = [];
   const seen = new Set<Pid>();
   for (const pid of processesBelow(roots)) {
@@ -91,6 +93,7 @@ export function* obstacles(
   const keeper = selection.kind === "keeper" ? selection.keeperPid : null;
   for (const one of watching) {
     yield* refusal(() => lookAtWatches(one, watchedPaths));
+    yield* refusal(() => lookAtMarks(one, watchedPaths));
     yield* refusal(() => lookAtPidfds([one], seen, keeper));
   }
 }
@@ -118,12 +121,7 @@ export function hasAnyMemoryPolicy(pid: Pid): boolean {
 }
 
 /** What a process that is ending refuses to show is no reason to refuse the job. */
-function* lookUnlessEnding(
-  pid: Pid,
-  reference: NamespacesForAll,
-  depth: LookDepth,
-  watching: DescriptorReference[],
-): Generator<CairnError> {
+function* lookUnlessEnding(pid: Pid, reference: GivenToAll, depth: LookDepth, watching: DescriptorReference[]): Generator<CairnError> {
   try {
     for (const obstacle of lookAt(pid, reference, depth, watching)) {
       if (isEnding(pid)) return;
@@ -220,7 +218,7 @@ function livingThread(pid: Pid): Pid | null {
 }
 
 /** `watching` gets the descriptors that are on other processes or files, which can be looked at when all processes are known. */
-function* lookAt(process: Pid, reference: NamespacesForAll, depth: LookDepth, watching: DescriptorReference[]): Generator<CairnError> {
+function* lookAt(process: Pid, reference: GivenToAll, depth: LookDepth, watching: DescriptorReference[]): Generator<CairnError> {
   const first = readStatus(process);
   if (first === null || first.state === "X" || (first.state === "Z" && first.threads <= 1)) return;
   const pid = first.state === "Z" ? livingThread(process) : process;
@@ -237,15 +235,9 @@ function* lookAt(process: Pid, reference: NamespacesForAll, depth: LookDepth, wa
       hint: "End the debugger or tracer (gdb, strace) and try again",
     });
   }
-  if (status.seccompMode !== 0) {
-    yield new CairnError("unsupported", `Cannot save process ${pid} (${nameToText(status.name)}): it runs under a seccomp filter`, {
-      data: { pid, kind: "seccomp" },
-      hint: "Seccomp filters are not carried over yet; start the program without its sandbox, if it has an option for that. The job was not changed",
-    });
-  }
   const threads = listThreads(pid) ?? [];
   yield* refusal(() => lookAtThreads(pid, threads));
-  yield* refusal(() => lookForSeccomp(pid, threads));
+  yield* refusal(() => lookForSeccomp(pid, threads, reference.filters, (tid) => isProgram(pid, tid)));
   yield* refusal(() => lookAtProgram(pid));
   yield* lookAtNamespaces(pid, reference);
   yield* refusal(() => workingDirectoryOf(pid));
@@ -254,7 +246,7 @@ function* lookAt(process: Pid, reference: NamespacesForAll, depth: LookDepth, wa
   yield* refusal(() => lookAtLimits(status));
   const descriptors = listReferences(pid);
   for (const found of descriptors) yield* refusal(() => lookAtDescriptor(found));
-  watching.push(...descriptors.filter(({ info }) => info.pidfd !== null || info.inotify.length > 0));
+  watching.push(...descriptors.filter(({ info }) => info.pidfd !== null || info.inotify.length > 0 || info.fanotify !== null));
 }
 
 /** The job runs: a descriptor that was listed may be closed by now, and that is no reason to refuse. */
@@ -305,14 +297,17 @@ function lookAtProgram(pid: Pid): void {
 }
 
 /** What a restart gives to all processes alike. */
-class NamespacesForAll {
+class GivenToAll {
   /** The keeper's, which are those of whoever started or restarted the job. */
   readonly others: Namespaces | null;
+  /** Seccomp filters of the keeper, which are on every process of the job. */
+  readonly filters: number;
   /** It may be the job's own, made by a restart or around its start: but one for all. */
   #time: { readonly inode: bigint; readonly of: Pid } | undefined;
 
-  constructor(reference: Pid) {
-    this.others = readNamespaces(reference);
+  constructor(selection: TreeSelection) {
+    this.others = readNamespaces(selection.kind === "keeper" ? selection.keeperPid : asPid(process.pid));
+    this.filters = inheritedFilters(selection);
   }
 
   requireOneTime(pid: Pid, inode: bigint | undefined): void {
@@ -323,7 +318,7 @@ class NamespacesForAll {
   }
 }
 
-function* lookAtNamespaces(pid: Pid, reference: NamespacesForAll): Generator<CairnError> {
+function* lookAtNamespaces(pid: Pid, reference: GivenToAll): Generator<CairnError> {
   const own = readNamespaces(pid);
   const { others } = reference;
   if (own === null || others === null) return;

@@ -89,7 +89,12 @@ export function planMapping(pid: Pid, entry: MapsEntry, vm: VmFlags | undefined)
     throw refuse(pid, entry, `is ${name}`, "This kind of mapping is not carried over yet");
   }
   if (name === "/[aio]")
-    throw refuse(pid, entry, "is an AIO context (io_setup)", "Asynchronous I/O contexts are not carried over yet. The job was not changed");
+    throw refuse(
+      pid,
+      entry,
+      "is an AIO context (io_setup)",
+      "The kernel does not tell whether requests are under way in it; destroy it (io_destroy) before the checkpoint, or use io_uring. The job was not changed",
+    );
   // Its descriptor, which would be refused, may be closed; and nobody but the process can read its pages.
   if (name === "/secretmem" && entry.deleted)
     throw refuse(pid, entry, "is secret memory (memfd_secret)", "Secret memory is not carried over yet. The job was not changed");

@@ -11,10 +11,12 @@ import { isEpollTarget } from "../kernel/kcmp.ts";
 import { hasLease, leaseOf, ofdLocksOf } from "./description-locks.ts";
 import type { Description, DescriptorReference } from "./descriptors.ts";
 import { O_CLOEXEC } from "./descriptors.ts";
+import { captureFanotify } from "./fanotify.ts";
 import { inspectDescription, isWritable, leadsOutside, needsContent, ownerOf, regularFile, streamOf } from "./files.ts";
 import type { Inspected } from "./files.ts";
 import { captureInotify } from "./inotify.ts";
 import type { JobPids } from "./job-pids.ts";
+import { JobQueues } from "./message-queues.ts";
 import { Pidfds } from "./pidfds.ts";
 import { capacityOf, readPipeContent } from "./pipes.ts";
 import type { PipeContent } from "./pipes.ts";
@@ -35,7 +37,7 @@ const LARGEST_OUTPUT_BYTES = 4 * 1024 * 1024;
 const JOURNAL_SUFFIX = "-journal";
 const OWNER_PROCESS_GROUP = 2;
 
-export type OpenFileSections = Pick<ImageMetadata, "openFiles" | "pipes" | "ptys" | "savedFiles">;
+export type OpenFileSections = Pick<ImageMetadata, "openFiles" | "pipes" | "ptys" | "savedFiles" | "messageQueues">;
 
 export interface Found {
   readonly description: Description;
@@ -57,6 +59,11 @@ export async function captureOpenFiles(
   const pipes = new PipeEnds(found);
   const ptys = ptysInTree(found);
   const pidfds = new Pidfds(pids);
+  const queues = new JobQueues(
+    found.flatMap(({ description, inspected }) =>
+      inspected.what === "message-queue" ? [{ key: inspected.key, reference: description.references[0] }] : [],
+    ),
+  );
   const saved = new Map<string, number>();
   let savedOutputBytes = 0;
   for (const { description, inspected } of found) {
@@ -76,6 +83,7 @@ export async function captureOpenFiles(
   for (const name of mapped) await saveContent(name, nameToBuffer(name), statSync(nameToBuffer(name)).mode & 0o7777, false, null);
   for (const name of sections.openFiles.flatMap(nameWrittenInPlace)) await saveJournal(name);
   resolveEpollTargets(sections.openFiles, descriptions);
+  if (queues.queues.length > 0) sections.messageQueues = queues.queues;
   return sections;
 
   async function openFile(description: Description, inspected: Inspected): Promise<OpenFile> {
@@ -103,8 +111,12 @@ export async function captureOpenFiles(
         return captureRing(writer, reference, common);
       case "inotify":
         return captureInotify(reference, common, watchedPaths, warnings);
+      case "fanotify":
+        return captureFanotify(reference, common, watchedPaths, warnings);
       case "pidfd":
         return pidfds.describe(reference, common);
+      case "message-queue":
+        return { kind: "message-queue", ...common, queue: queues.idOf(inspected, reference) };
       case "pipe":
         return pipeFile(description, inspected, common);
       case "memfd":

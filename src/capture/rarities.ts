@@ -10,7 +10,6 @@ import { SYSCALLS } from "../kernel/abi/x86-64/syscalls.ts";
 import { hasMemoryPolicy, readCredentialLines, readThreadFlags, readThreadStatus } from "../kernel/procfs/mod.ts";
 import { ProcessGone } from "../kernel/remote-memory.ts";
 import type { RemoteCall, RemoteSyscalls } from "../tracee/remote-syscalls.ts";
-import { underSeccomp } from "./look-at-threads.ts";
 import { askMemoryPolicy } from "./memory-policy.ts";
 import { credentialsOf } from "./process.ts";
 
@@ -65,7 +64,6 @@ export class RareState {
     if (lines === this.#commonLines && !this.#mayDifferUnseen) return null;
     const status = readThreadStatus(pid, tid);
     if (status === null) throw new ProcessGone(pid);
-    if (status.seccompMode !== 0) throw underSeccomp(pid, tid);
     const own = credentialsOf(status, call(SYSCALLS.prctl, PR_GET_SECUREBITS));
     return JSON.stringify(own) === this.#commonText ? null : own;
   }

@@ -20,7 +20,6 @@ import {
   SYSCALL_STOP_SIGNAL,
   TRACE_CLONE,
   TRACE_EXIT_KILL,
-  TRACE_SYSCALL_GOOD,
   eventMessage,
   getGeneralRegisters,
   resumeToSyscall,
@@ -35,7 +34,7 @@ import { Registers } from "../tracee/x86-64/registers.ts";
 import { trampoline } from "../tracee/x86-64/trampoline.ts";
 
 const CLONE_VM = 0x100n;
-const OPTIONS = TRACE_SYSCALL_GOOD | TRACE_CLONE | TRACE_EXIT_KILL;
+const OPTIONS = TRACE_CLONE | TRACE_EXIT_KILL;
 /** After which the helper is taken for one that waits for the snapshot; then there is none, and the memory is written while the job stands. */
 const HELPER_PATIENCE_MS = 5000;
 const LARGEST_OOM_SCORE_ADJUSTMENT = "1000";
@@ -106,8 +105,8 @@ export function takeSnapshot(remote: RemoteSyscalls): Snapshot | null {
   let isComplete = false;
   try {
     waitForStop(asPid(helper), helper);
-    setOptions(helper, OPTIONS);
-    cloneFromHelper(helper, made.place, (tid) => {
+    setOptions(helper, remote.traceOptions | OPTIONS);
+    cloneFromHelper(helper, made.place, remote.traceOptions | OPTIONS, (tid) => {
       snapshot = tid;
     });
     isComplete = true;
@@ -132,7 +131,7 @@ function endHelper(pid: Pid, helper: Tid, snapshot: Tid | undefined, isComplete:
   return false;
 }
 
-function cloneFromHelper(helper: Tid, place: bigint, onMade: (snapshot: Tid) => void): void {
+function cloneFromHelper(helper: Tid, place: bigint, options: number, onMade: (snapshot: Tid) => void): void {
   const bytes = getGeneralRegisters(helper);
   if (bytes === GONE) throw new ProcessGone(asPid(helper));
   const registers = new Registers(bytes);
@@ -155,5 +154,5 @@ function cloneFromHelper(helper: Tid, place: bigint, onMade: (snapshot: Tid) => 
   }
   if (snapshot === undefined) return;
   waitForStop(asPid(snapshot), snapshot);
-  setOptions(snapshot, OPTIONS);
+  setOptions(snapshot, options);
 }

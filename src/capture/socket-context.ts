@@ -1,6 +1,6 @@
 /** What the capture of one socket needs to know of all, and how a socket is refused. */
 import { CairnError } from "../base/errors.ts";
-import type { Fd } from "../base/ids.ts";
+import type { Fd, Pid } from "../base/ids.ts";
 import type { OpenFile } from "../image/mod.ts";
 import type { OwnedFd } from "../kernel/descriptors.ts";
 import type { InternetSocketFacts, UnixSocketFacts } from "../kernel/socket-diagnostics.ts";
@@ -36,6 +36,8 @@ export interface SocketContext {
   /** A duplicate of a socket of the job; null when it is none. */
   readonly open: (inode: number) => OwnedFd | null;
   readonly unread: (inode: bigint) => readonly QueuedMessage[];
+  /** A process of the job by our number, as the job sees it; 0 for another. */
+  readonly pidOf: (pid: Pid) => number;
   readonly warnings: string[];
 }
 

@@ -10,6 +10,7 @@ import { listInternetSockets, listUnixSockets } from "../kernel/socket-diagnosti
 import { AF_NETLINK, AF_UNIX, IPPROTO_TCP, SOL_SOCKET, SO_DOMAIN, numberOption } from "../kernel/sockets.ts";
 import type { Description } from "./descriptors.ts";
 import { addressText, captureInternetSocket, isLoopback, otherEnd } from "./internet-sockets.ts";
+import type { JobPids } from "./job-pids.ts";
 import { captureNetlinkSocket } from "./netlink-sockets.ts";
 import { inspectSocket } from "./socket-context.ts";
 import type { SocketContext } from "./socket-context.ts";
@@ -21,7 +22,7 @@ export class JobSockets {
   readonly #context: SocketContext;
 
   /** Precondition: the job is frozen. */
-  constructor(descriptions: readonly Description[], queues: SocketQueues, warnings: string[]) {
+  constructor(descriptions: readonly Description[], queues: SocketQueues, pids: JobPids, warnings: string[]) {
     const byInode = new Map<number, number>();
     const byReference = new Map<string, number>();
     for (const { id, references } of descriptions) {
@@ -39,6 +40,7 @@ export class JobSockets {
         return reference === undefined ? null : duplicateOf(reference);
       },
       unread: (inode) => queues.of(inode),
+      pidOf: (pid) => pids.of(pid),
       warnings,
     };
   }

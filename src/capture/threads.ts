@@ -17,6 +17,7 @@ import type { Registers } from "../tracee/x86-64/registers.ts";
 import { CODE_BYTES, isRestartedCall, restartedCall } from "../tracee/x86-64/restarted-call.ts";
 import type { JobPids } from "./job-pids.ts";
 import { RareState } from "./rarities.ts";
+import type { JobSeccomp } from "./seccomp.ts";
 
 const PR_GET_PDEATHSIG = 2n;
 const PR_GET_TIMERSLACK = 30n;
@@ -33,9 +34,13 @@ export function captureThreads(
   pids: JobPids,
   credentials: Credentials,
   ask: Ask,
+  seccomp: JobSeccomp,
 ): Thread[] {
   const rare = new RareState(remote, credentials);
-  return process.threads.map((thread) => captureThread(process.pid, thread, remote, pids, rare, ask));
+  return process.threads.map((thread) => ({
+    ...captureThread(process.pid, thread, remote, pids, rare, ask),
+    ...seccomp.of(thread.tid),
+  }));
 }
 
 /** With the number of the call that a restarted process has to make again. */

@@ -4,11 +4,12 @@ import { CairnError } from "../base/errors.ts";
 import { encodeName } from "../base/names.ts";
 import type { OpenFile } from "../image/mod.ts";
 import type { Fd } from "../base/ids.ts";
+import { asPid } from "../base/ids.ts";
 import { POLLERR, POLLIN, pollNow } from "../kernel/descriptors.ts";
 import { decodeDevice } from "../kernel/procfs/mod.ts";
 import type { UnixSocketFacts } from "../kernel/socket-diagnostics.ts";
 import { readOptions } from "../kernel/socket-options.ts";
-import { AF_UNIX, SOCK_DGRAM, localAddress, remoteAddress } from "../kernel/sockets.ts";
+import { AF_UNIX, SOCK_DGRAM, SOL_SOCKET, localAddress, remoteAddress, socketOption } from "../kernel/sockets.ts";
 import type { DescriptorReference } from "./descriptors.ts";
 import { messagesOf, refuseForNow, refuseSocket } from "./socket-context.ts";
 import type { SocketContext } from "./socket-context.ts";
@@ -17,6 +18,7 @@ import { inodeOf } from "./socket-queues.ts";
 type UnixSocket = Extract<OpenFile, { kind: "unix-socket" }>;
 
 const SHUT_DOWN = 3;
+const SO_PEERCRED = 17;
 const PATH_AT = 2;
 
 export function captureUnixSocket(
@@ -34,6 +36,7 @@ export function captureUnixSocket(
   return {
     kind: "unix-socket",
     ...common,
+    ...credentialsOf(context, fd),
     type: facts.type as UnixSocket["type"],
     shutdown: facts.shutdown,
     options: readOptions(fd, AF_UNIX, 0).map(([level, name, value]) => [level, name, value.toString("base64")]),
@@ -42,6 +45,13 @@ export function captureUnixSocket(
     ...(remote === null || facts.type !== SOCK_DGRAM ? {} : { remote: remote.toString("base64") }),
     ...(facts.isListening ? { backlog: facts.sent } : connectionOf(context, fd, reference, facts)),
   };
+}
+
+/** struct ucred: pid, uid, gid. */
+function credentialsOf(context: SocketContext, fd: Fd): Pick<UnixSocket, "credentials"> {
+  const told = socketOption(fd, SOL_SOCKET, SO_PEERCRED);
+  const pid = told === null ? 0 : context.pidOf(asPid(told.readInt32LE(0)));
+  return told === null || pid === 0 ? {} : { credentials: { pid, uid: told.readUInt32LE(4), gid: told.readUInt32LE(8) } };
 }
 
 function connectionOf(

@@ -22,6 +22,8 @@ export function describeOpenFile(file: OpenFile, metadata: ImageMetadata): strin
       return pipeText(file.pipe, metadata);
     case "fifo":
       return `${nameToText(file.name)}, ${pipeText(file.pipe, metadata)}`;
+    case "message-queue":
+      return queueText(file.queue, metadata);
     case "eventfd":
       return `count ${file.count}${file.semaphore ? ", semaphore" : ""}`;
     case "epoll":
@@ -32,6 +34,8 @@ export function describeOpenFile(file: OpenFile, metadata: ImageMetadata): strin
       return `clock ${file.clock}, ${file.valueNs === "0" ? "not armed" : `armed, ${file.valueNs} ns to go`}`;
     case "inotify":
       return `watches ${plural(file.watches.length, "file")}`;
+    case "fanotify":
+      return plural(file.marks.length, "mark");
     case "pidfd":
       return file.pid === 0 ? "of a process that has ended" : `of process ${file.pid}`;
     case "io-uring":
@@ -58,6 +62,13 @@ function pipeText(id: number, metadata: ImageMetadata): string {
   const content = metadata.pipes.find((pipe) => pipe.id === id)?.content ?? [];
   const bytes = content.reduce((sum, part) => sum + Buffer.byteLength(part, "base64"), 0);
   return `pipe ${id}, ${bytes === 0 ? "empty" : `${formatBytes(bytes)} unread`}`;
+}
+
+function queueText(id: number, metadata: ImageMetadata): string {
+  const queue = metadata.messageQueues?.find((one) => one.id === id);
+  if (queue === undefined) return "";
+  const waiting = queue.messages === undefined ? "its messages are not saved" : plural(queue.messages.length, "message");
+  return `/${nameToText(queue.name)}${queue.removed ? ", removed" : ""}, ${waiting}`;
 }
 
 const ACCESS = ["read", "write", "read/write"] as const;

@@ -17,11 +17,11 @@
 import * as v from "valibot";
 import {
   base64,
+  base64Of,
   decimal,
   decimalUpTo,
   fileMode,
   id,
-  integer,
   list,
   nameSchema,
   pageRunsSchema,
@@ -40,6 +40,9 @@ import {
   word,
 } from "./schema-values.ts";
 
+import { sysvIpcSchema } from "./schema-ipc.ts";
+
+export type { IpcQueue, IpcSegment, IpcSemaphoreSet, SysvIpc } from "./schema-ipc.ts";
 export { nameSchema } from "./schema-values.ts";
 export type { Name, PageRun } from "./schema-values.ts";
 
@@ -154,6 +157,8 @@ export const threadSchema = v.strictObject({
   machineCheckKill: v.optional(wholeNumber),
   /** Where it is not MPOL_DEFAULT. */
   memoryPolicy: v.optional(memoryPolicySchema),
+  /** Those that it has on top of what the job was started under, the oldest first. */
+  seccompFilters: v.optional(list(id)),
 });
 export type Thread = v.InferOutput<typeof threadSchema>;
 
@@ -330,6 +335,7 @@ export const openFileSchema = v.variant("kind", [
   v.strictObject({ kind: v.literal("proc"), ...openFileCommon, name: nameSchema, positionBytes: wholeNumber }),
   v.strictObject({ kind: v.literal("pipe"), ...openFileCommon, pipe: id }),
   v.strictObject({ kind: v.literal("fifo"), ...openFileCommon, pipe: id, name: nameSchema, access: v.optional(fileAccessSchema) }),
+  v.strictObject({ kind: v.literal("message-queue"), ...openFileCommon, queue: id }),
   v.strictObject({ kind: v.literal("eventfd"), ...openFileCommon, count: decimalUpTo((1n << 64n) - 2n), semaphore: v.boolean() }),
   v.strictObject({
     kind: v.literal("epoll"),
@@ -353,6 +359,22 @@ export const openFileSchema = v.variant("kind", [
     watches: list(v.strictObject({ watch: wholeNumber, name: nameSchema, mask: wholeNumber })),
     /** Of events that were not read: a restart lets the program read IN_Q_OVERFLOW in their place. */
     unreadBytes: wholeNumber,
+  }),
+  /** A fanotify(7) group: the flags that it was made with, and what is marked; a mount or file system by where it is mounted. */
+  v.strictObject({
+    kind: v.literal("fanotify"),
+    ...openFileCommon,
+    groupFlags: unsigned32,
+    eventFlags: unsigned32,
+    marks: list(
+      v.strictObject({
+        on: v.picklist(["file", "mount", "file system"]),
+        name: nameSchema,
+        markFlags: unsigned32,
+        mask: unsigned32,
+        ignoredMask: unsigned32,
+      }),
+    ),
   }),
   /** A process or, by O_EXCL (PIDFD_THREAD) in the flags, a thread of the tree: its pid or tid; 0 when it has ended and was reaped. */
   v.strictObject({
@@ -383,6 +405,8 @@ export const openFileSchema = v.variant("kind", [
     kind: v.literal("unix-socket"),
     ...openFileCommon,
     ...socketCommon,
+    /** What it tells of its other end (SO_PEERCRED), or to others where it listens; absent where that process is not in the image. */
+    credentials: v.optional(v.strictObject({ pid, uid: wholeNumber, gid: wholeNumber })),
     /** SOCK_STREAM, SOCK_DGRAM or SOCK_SEQPACKET. */
     type: v.picklist([1, 2, 5]),
     local: v.optional(socketAddress),
@@ -446,6 +470,21 @@ export const pipeSchema = v.strictObject({
   packets: v.optional(list(wholeNumber)),
 });
 
+/** A POSIX message queue. */
+export const messageQueueSchema = v.strictObject({
+  id,
+  /** Without the slash. */
+  name: nameSchema,
+  /** Its name was removed (mq_unlink). */
+  removed: v.boolean(),
+  access: fileAccessSchema,
+  maxMessages: positive32,
+  messageBytes: positive32,
+  /** In the order in which they are received; absent where the job only writes into a queue that others may read. */
+  messages: v.optional(list(v.strictObject({ priority: v.pipe(wholeNumber, v.maxValue(32767)), content: base64 }))),
+});
+export type MessageQueue = v.InferOutput<typeof messageQueueSchema>;
+
 /** A pseudo-terminal whose master is held in the tree. */
 export const ptySchema = v.strictObject({
   id,
@@ -481,56 +520,9 @@ export const savedFileSchema = v.strictObject({
   runs: pageRunsSchema,
 });
 
-/** What System V IPC objects have in common. Programs hold ids: a restart gives the same. */
-const ipcCommon = {
-  id: v.pipe(wholeNumber, v.maxValue(0x7fff_ffff)),
-  /** 0 for IPC_PRIVATE. */
-  key: v.pipe(integer, v.minValue(-0x8000_0000), v.maxValue(0x7fff_ffff)),
-  mode: v.pipe(wholeNumber, v.maxValue(0o777)),
-  owner: v.strictObject({ uid: wholeNumber, gid: wholeNumber }),
-  creator: v.strictObject({ uid: wholeNumber, gid: wholeNumber }),
-};
-
-/** Pids here are of processes in the image; 0 stands for nobody, and for everybody else. */
-export const sysvIpcSchema = v.strictObject({
-  /** Inode of the namespace, on the boot that `host` names: there the job's objects may still be. */
-  namespace: decimal,
-  /** The namespace was the job's own, and so is all in it. */
-  isOwn: v.boolean(),
-  segments: list(
-    v.strictObject({
-      ...ipcCommon,
-      sizeBytes: wholeNumber,
-      /** Marked for destruction (IPC_RMID), and there as long as somebody has it attached. */
-      destroyed: v.boolean(),
-      locked: v.boolean(),
-      maker: pid,
-      runs: pageRunsSchema,
-    }),
-  ),
-  semaphoreSets: list(
-    v.strictObject({
-      ...ipcCommon,
-      /** Whether semop(2) was ever called on it. */
-      operated: v.boolean(),
-      /** Value, and who set it last. */
-      semaphores: v.pipe(list(v.strictTuple([v.pipe(wholeNumber, v.maxValue(32767)), pid])), v.minLength(1)),
-    }),
-  ),
-  queues: list(
-    v.strictObject({
-      ...ipcCommon,
-      limitBytes: wholeNumber,
-      sender: pid,
-      receiver: pid,
-      messages: list(v.strictObject({ type: decimal, content: base64 })),
-    }),
-  ),
-});
-export type SysvIpc = v.InferOutput<typeof sysvIpcSchema>;
-export type IpcSegment = SysvIpc["segments"][number];
-export type IpcSemaphoreSet = SysvIpc["semaphoreSets"][number];
-export type IpcQueue = SysvIpc["queues"][number];
+/** A seccomp filter as it was given to seccomp(2): struct sock_filter[], and SECCOMP_FILTER_FLAG_LOG. */
+export const seccompFilterSchema = v.strictObject({ id, program: base64Of(8, 4096 * 8), logs: v.boolean() });
+export type SeccompFilterImage = v.InferOutput<typeof seccompFilterSchema>;
 
 export const hostSchema = v.strictObject({
   kernelRelease: text,
@@ -554,8 +546,12 @@ export const metadataSchema = v.strictObject({
   openFiles: list(openFileSchema),
   pipes: list(pipeSchema),
   ptys: list(ptySchema),
+  /** Absent where the job had none open. */
+  messageQueues: v.optional(list(messageQueueSchema)),
   sharedMemory: list(sharedMemorySchema),
   savedFiles: list(savedFileSchema),
+  /** Absent where no thread has any. */
+  seccompFilters: v.optional(list(seccompFilterSchema)),
   /** Absent where the job had none. */
   sysvIpc: v.optional(sysvIpcSchema),
   /** What the user should know about this image: things that are carried over only in part. */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CairnError } from "../base/errors.ts";
 import { SAMPLE_PAGES, sampleMetadata } from "./testing/sample.ts";
-import type { ImageMetadata, LiveProcessImage, Mapping, OpenFile, ProcessImage, SysvIpc } from "./schema.ts";
+import type { ImageMetadata, LiveProcessImage, Mapping, MessageQueue, OpenFile, ProcessImage, SysvIpc } from "./schema.ts";
 import { decodeMetadata } from "./metadata.ts";
 import { validateMetadata } from "./validate.ts";
 
@@ -44,6 +44,26 @@ function parts(): Parts {
 function must<T>(value: T | undefined): T {
   assert.ok(value !== undefined);
   return value;
+}
+
+/** An open file on a queue with two messages, then one thing changed. */
+function withQueue(all: Parts, change: (parts: { metadata: Parts["metadata"]; queue: Draft<MessageQueue> }) => void): void {
+  const { metadata } = all;
+  const queue: Draft<MessageQueue> = {
+    id: 4,
+    name: "sample",
+    removed: false,
+    access: { mode: 0o600, uid: 0, gid: 0 },
+    maxMessages: 2,
+    messageBytes: 3,
+    messages: [
+      { priority: 5, content: "AAAA" },
+      { priority: 0, content: "" },
+    ],
+  };
+  metadata.messageQueues = [queue];
+  metadata.openFiles.push({ kind: "message-queue", id: 900, flags: 2, queue: 4 });
+  change({ metadata, queue });
 }
 
 /** One segment of two pages, which the shared mapping of the sample becomes a mapping of, and a queue with a message. */
@@ -100,6 +120,21 @@ const cases: Readonly<Record<string, readonly [(parts: Parts) => void, RegExp]>>
   "a key that two segments have": [(all) => (must(withIpc(all).segments[1]).key = 9), /segment 6 has the key of another/],
   "an empty segment": [(all) => (must(withIpc(all).segments[1]).sizeBytes = 0), /System V segment 6 is empty/],
   "a run behind the end of a segment": [(all) => (must(withIpc(all).segments[1]).runs = [[0, 2, 0]]), /System V segment 6 lies outside it/],
+  "a queue that is not there": [
+    (all) => withQueue(all, ({ metadata }) => (metadata.messageQueues = [])),
+    /refers to message queue 4, which is missing/,
+  ],
+  "messages out of their order": [
+    (all) => withQueue(all, ({ queue }) => queue.messages?.reverse()),
+    /messages of message queue 4 are not in their order/,
+  ],
+  "more messages than a queue takes": [(all) => withQueue(all, ({ queue }) => (queue.maxMessages = 1)), /message queue 4 has no room/],
+  "a message longer than a queue takes": [(all) => withQueue(all, ({ queue }) => (queue.messageBytes = 2)), /message queue 4 has no room/],
+  "half an instruction of a filter": [
+    ({ metadata }) => (metadata.seccompFilters = [{ id: 0, program: Buffer.alloc(12).toString("base64"), logs: false }]),
+    /filter 0 ends inside an instruction/,
+  ],
+  "a filter that is not there": [({ live }) => (must(live.threads[0]).seccompFilters = [3]), /seccomp filter 3, which is missing/],
   "a message without a type": [(all) => (must(must(withIpc(all).queues[0]).messages[0]).type = "0"), /message of queue 0/],
   "a mapping that ends before it begins": [({ heap }) => (heap.end = "0x4ff000"), /has no valid bounds/],
   "an empty mapping": [({ heap }) => (heap.end = heap.start), /has no valid bounds/],

@@ -8,13 +8,15 @@
  * - a mapping of a System V segment lies inside it; no two objects of a kind have the same id, or the same key;
  * - a pidfd is of a process or thread of the image; watches of an inotify instance ascend by their number;
  * - an io_uring has a size that the kernel takes, and a mapping of kind io-uring is of one;
+ * - messages of a POSIX queue have room in it, and descend by priority;
+ * - a seccomp filter consists of whole instructions; those of a thread are there;
  * - names have no NUL and survive UTF-8.
  *
  * Errors: `damaged`, with the reason alone as the message.
  */
 import { CairnError } from "../base/errors.ts";
 import { PAGE_BYTES } from "./header.ts";
-import type { ImageMetadata, LiveProcessImage, Mapping, Name, OpenFile, PageRun, ProcessImage, SysvIpc } from "./schema.ts";
+import type { ImageMetadata, LiveProcessImage, Mapping, MessageQueue, Name, OpenFile, PageRun, ProcessImage, SysvIpc } from "./schema.ts";
 
 function check(condition: boolean, reason: () => string): asserts condition {
   if (!condition) throw new CairnError("damaged", reason());
@@ -24,9 +26,11 @@ interface Tables {
   readonly openFiles: ReadonlySet<number>;
   readonly pipes: ReadonlySet<number>;
   readonly ptys: ReadonlySet<number>;
+  readonly messageQueues: ReadonlySet<number>;
   readonly sharedMemory: ReadonlySet<number>;
   readonly savedFiles: ReadonlySet<number>;
   readonly ioUrings: ReadonlySet<number>;
+  readonly seccompFilters: ReadonlySet<number>;
   readonly sockets: ReadonlySet<number>;
   /** Size in pages by id. */
   readonly segments: ReadonlyMap<number, number>;
@@ -41,6 +45,8 @@ const LARGEST_COUNT = 0xffff_ffff;
 /** struct io_sqring_offsets and struct io_cqring_offsets. */
 const RING_OFFSETS_BYTES = 80;
 const REQUEST_BYTES = 64;
+/** struct sock_filter. */
+const FILTER_INSTRUCTION_BYTES = 8;
 /** Bounds what a ring's pages can be, whatever their layout: 16 bytes an answer, 4 an index, and a few words before. */
 const RING_HEAD_BYTES = 4096;
 
@@ -49,10 +55,12 @@ export function validateMetadata(metadata: ImageMetadata, dataPages: number): vo
     openFiles: uniqueIds(metadata.openFiles, "open file"),
     pipes: uniqueIds(metadata.pipes, "pipe"),
     ptys: uniqueIds(metadata.ptys, "pseudo-terminal"),
+    messageQueues: uniqueIds(metadata.messageQueues ?? [], "POSIX message queue"),
     sharedMemory: uniqueIds(metadata.sharedMemory, "shared memory"),
     savedFiles: uniqueIds(metadata.savedFiles, "saved file"),
     sockets: new Set(metadata.openFiles.filter(({ kind }) => kind === "unix-socket" || kind === "internet-socket").map(({ id }) => id)),
     ioUrings: new Set(metadata.openFiles.filter(({ kind }) => kind === "io-uring").map(({ id }) => id)),
+    seccompFilters: uniqueIds(metadata.seccompFilters ?? [], "seccomp filter"),
     segments: new Map(metadata.sysvIpc?.segments.map(({ id, sizeBytes }) => [id, Math.ceil(sizeBytes / PAGE_BYTES)])),
     threads: new Set(metadata.processes.flatMap((one) => [one.pid, ...threadIds(one)])),
   };
@@ -64,6 +72,10 @@ export function validateMetadata(metadata: ImageMetadata, dataPages: number): vo
   for (const { id, name, identity, runs } of metadata.savedFiles) {
     checkName(name, () => `saved file ${id}`);
     checkRuns(runs, Math.ceil(identity.sizeBytes / PAGE_BYTES), dataPages, () => `saved file ${id}`);
+  }
+  for (const queue of metadata.messageQueues ?? []) checkMessageQueue(queue);
+  for (const { id, program } of metadata.seccompFilters ?? []) {
+    check(Buffer.byteLength(program, "base64") % FILTER_INSTRUCTION_BYTES === 0, () => `seccomp filter ${id} ends inside an instruction`);
   }
   if (metadata.sysvIpc !== undefined) checkSysvIpc(metadata.sysvIpc, dataPages);
   checkProcesses(metadata, tables, dataPages);
@@ -114,6 +126,9 @@ function checkOpenFile(file: OpenFile, tables: Tables, dataPages: number): void 
     case "fifo":
       refer(tables.pipes, file.pipe, "pipe");
       break;
+    case "message-queue":
+      refer(tables.messageQueues, file.queue, "message queue");
+      break;
     case "memfd":
       refer(tables.sharedMemory, file.shared, "shared memory");
       break;
@@ -140,6 +155,9 @@ function checkOpenFile(file: OpenFile, tables: Tables, dataPages: number): void 
       }
       break;
     }
+    case "fanotify":
+      for (const { name } of file.marks) checkName(name, where);
+      break;
     case "pidfd":
       check(file.pid === 0 || tables.threads.has(file.pid), () => `${where()} refers to process ${file.pid}, which is missing`);
       break;
@@ -148,6 +166,16 @@ function checkOpenFile(file: OpenFile, tables: Tables, dataPages: number): void 
       break;
     default:
   }
+}
+
+function checkMessageQueue({ id, name, maxMessages, messageBytes, messages = [] }: MessageQueue): void {
+  const where = () => `message queue ${id}`;
+  checkName(name, where);
+  check(maxMessages > 0 && messageBytes > 0 && messages.length <= maxMessages, () => `${where()} has no room for its messages`);
+  messages.forEach(({ priority, content }, index) => {
+    check(Buffer.byteLength(content, "base64") <= messageBytes, () => `${where()} has no room for its messages`);
+    check(priority <= (messages[index - 1]?.priority ?? priority), () => `messages of ${where()} are not in their order`);
+  });
 }
 
 function checkIoUring(file: Extract<OpenFile, { kind: "io-uring" }>, dataPages: number): void {
@@ -193,7 +221,12 @@ function threadIds({ pid, alive }: ProcessImage): number[] {
 function checkLive(process: ProcessImage, alive: LiveProcessImage, tables: Tables, dataPages: number): void {
   const where = () => `process ${process.pid}`;
   for (const name of [alive.executable, alive.workingDirectory, alive.rootDirectory]) checkName(name, where);
-  for (const { comm } of alive.threads) checkName(comm, where);
+  for (const { tid, comm, seccompFilters } of alive.threads) {
+    checkName(comm, where);
+    for (const filter of seccompFilters ?? []) {
+      check(tables.seccompFilters.has(filter), () => `thread ${tid} refers to seccomp filter ${filter}, which is missing`);
+    }
+  }
 
   const fds = new Set<number>();
   for (const { fd, openFile } of alive.descriptors) {

@@ -27,6 +27,8 @@ const PTRACE_INTERRUPT = 0x4207;
 const PTRACE_PEEKSIGINFO = 0x4209;
 const PTRACE_GETSIGMASK = 0x420a;
 const PTRACE_SETSIGMASK = 0x420b;
+const PTRACE_SECCOMP_GET_FILTER = 0x420c;
+const PTRACE_SECCOMP_GET_METADATA = 0x420d;
 const PTRACE_GET_RSEQ_CONFIGURATION = 0x420f;
 const PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG = 0x4211;
 const PTRACE_PEEKSIGINFO_SHARED = 1;
@@ -34,6 +36,8 @@ const PTRACE_PEEKSIGINFO_SHARED = 1;
 export const TRACE_SYSCALL_GOOD = 1;
 export const TRACE_CLONE = 8;
 export const TRACE_EXIT_KILL = 0x100000;
+/** The thread's seccomp filters are not asked while it is traced. Needs CAP_SYS_ADMIN, and no filter on the tracer itself. */
+export const TRACE_SUSPEND_SECCOMP = 0x200000;
 
 export const EVENT_CLONE = 3;
 export const EVENT_STOP = 128;
@@ -46,8 +50,15 @@ const NT_PRSTATUS = 1;
 const NT_X86_XSTATE = 0x202;
 
 const SIGINFO_BYTES = 128;
+const ENOENT = 2;
 const ESRCH = 3;
 const ECHILD = 10;
+/** BPF_MAXINSNS of struct sock_filter, 8 bytes each. */
+const LARGEST_FILTER_BYTES = 4096 * 8;
+const FILTER_INSTRUCTION_BYTES = 8;
+const FILTER_METADATA_BYTES = 16;
+/** SECCOMP_FILTER_FLAG_LOG, the one flag that the kernel tells. */
+const FILTER_LOGS = 2n;
 
 /** A thread that ended under our hands is not an error of ours: callers that can go on ask for this value. */
 export const GONE = Symbol("gone");
@@ -184,6 +195,36 @@ export function getRseq(tid: Tid): RseqConfiguration | null | Gone {
     lengthBytes: word.readUInt32LE(8),
     signature: word.readUInt32LE(12),
     flags: word.readUInt32LE(16),
+  };
+}
+
+export interface SeccompFilter {
+  /** struct sock_filter[], as it was given to seccomp(2). */
+  readonly program: Buffer;
+  /** SECCOMP_FILTER_FLAG_LOG. */
+  readonly logs: boolean;
+}
+
+/**
+ * A seccomp filter of a stopped thread, counted from the oldest, 0; null when there are no more. Errors: EACCES without CAP_SYS_ADMIN or
+ * when a filter is on the tracer itself, EINVAL when the thread has none, EMEDIUMTYPE when it cannot be told.
+ */
+export function seccompFilter(tid: Tid, index: number): SeccompFilter | null | Gone {
+  const buffer = Buffer.alloc(LARGEST_FILTER_BYTES);
+  const count = ptrace(PTRACE_SECCOMP_GET_FILTER, tid, index, addressOf(buffer));
+  if (count === -ENOENT) return null;
+  if (check("ptrace(PTRACE_SECCOMP_GET_FILTER)", tid, count) === GONE) return GONE;
+  // struct seccomp_metadata: filter_off, flags (u64 each).
+  word.writeBigUInt64LE(BigInt(index), 0);
+  const told = check(
+    "ptrace(PTRACE_SECCOMP_GET_METADATA)",
+    tid,
+    ptrace(PTRACE_SECCOMP_GET_METADATA, tid, FILTER_METADATA_BYTES, wordAddress),
+  );
+  if (told === GONE) return GONE;
+  return {
+    program: Buffer.from(buffer.subarray(0, count * FILTER_INSTRUCTION_BYTES)),
+    logs: (word.readBigUInt64LE(8) & FILTER_LOGS) !== 0n,
   };
 }
 

@@ -8,12 +8,14 @@ import { nameToBuffer, nameToText } from "../base/names.ts";
 import type { ImageMetadata, Name } from "../image/mod.ts";
 import { compareHost } from "./compare-host.ts";
 import { compareMappedFiles } from "./mapped-files.ts";
+import { compareQueues } from "./message-queues.ts";
 import type { RestoreRequest } from "./mod.ts";
 import { compareDirectories, compareFiles } from "./output-files.ts";
 import type { FileComparison } from "./output-files.ts";
 import { credentialsToSet } from "./own-credentials.ts";
 import { choosePids } from "./pids.ts";
 import { collect, eachFileOnce } from "./problems.ts";
+import { requireSeccomp } from "./seccomp.ts";
 import { planTree } from "./tree-plan.ts";
 
 export interface Comparison {
@@ -35,6 +37,7 @@ export function compareAll(metadata: ImageMetadata, rules: Pick<RestoreRequest, 
       ...compareDirectories(metadata),
       ...files.problems,
       ...compareNamed(metadata),
+      ...compareQueues(metadata),
       ...pids.problems,
       ...compareTree(metadata, pids.useNamespace),
     ]),
@@ -45,11 +48,12 @@ export function compareAll(metadata: ImageMetadata, rules: Pick<RestoreRequest, 
 }
 
 /** Relations between processes that can't be made again, and users whose processes this one may not make. */
-function compareTree({ processes }: ImageMetadata, useNamespace: boolean): CairnError[] {
+function compareTree(metadata: ImageMetadata, useNamespace: boolean): CairnError[] {
   const problems: CairnError[] = [];
-  collect(problems, () => planTree(processes));
+  collect(problems, () => planTree(metadata.processes));
+  collect(problems, () => requireSeccomp(metadata));
   collect(problems, () => {
-    for (const { alive } of processes) if (alive !== null) credentialsToSet(alive.credentials, useNamespace);
+    for (const { alive } of metadata.processes) if (alive !== null) credentialsToSet(alive.credentials, useNamespace);
   });
   return problems;
 }
@@ -61,7 +65,8 @@ const MODES = [constants.R_OK, constants.W_OK, constants.R_OK | constants.W_OK] 
 function compareNamed({ openFiles }: ImageMetadata): CairnError[] {
   const problems: CairnError[] = [];
   for (const file of openFiles) {
-    if (file.kind === "inotify") for (const { name } of file.watches) collect(problems, () => requireWatched(name));
+    if (file.kind === "inotify") for (const { name } of file.watches) collect(problems, () => requireWatched(name, "inotify"));
+    if (file.kind === "fanotify") for (const { name } of file.marks) collect(problems, () => requireWatched(name, "fanotify"));
     const isNamed = file.kind === "directory" || file.kind === "path" || file.kind === "device" || file.kind === "file";
     if (!isNamed || (file.kind === "file" && file.deleted)) continue;
     collect(problems, () => {
@@ -81,10 +86,10 @@ function compareNamed({ openFiles }: ImageMetadata): CairnError[] {
   return problems;
 }
 
-function requireWatched(name: Name): void {
+function requireWatched(name: Name, by: string): void {
   if (statSync(nameToBuffer(name), { throwIfNoEntry: false }) !== undefined) return;
   const path = nameToText(name);
-  throw new CairnError("changed", `Cannot restart: ${path}, which the job watches by inotify, is missing`, {
+  throw new CairnError("changed", `Cannot restart: ${path}, which the job watches by ${by}, is missing`, {
     data: { path },
     hint: "Put it back where it was, or say where it is now with --map /OLD=/NEW; then try again",
   });

@@ -52,6 +52,7 @@ export function movePaths(
     openFiles: metadata.openFiles.map((file) => {
       if (file.kind === "unix-socket") return moveSocket(file, move);
       if (file.kind === "inotify") return { ...file, watches: file.watches.map((watch) => ({ ...watch, name: move(watch.name) })) };
+      if (file.kind === "fanotify") return { ...file, marks: file.marks.map((mark) => ({ ...mark, name: move(mark.name) })) };
       return NAMED.has(file.kind) && "name" in file ? { ...file, name: move(file.name) } : file;
     }),
     savedFiles: metadata.savedFiles.map((file) => ({ ...file, name: move(file.name) })),

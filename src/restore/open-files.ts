@@ -16,7 +16,6 @@ import {
   F_ADD_SEALS,
   F_GETFL,
   F_SETFL,
-  F_SETPIPE_SZ,
   LOCK_EX,
   LOCK_NB,
   LOCK_SH,
@@ -41,7 +40,7 @@ import {
 } from "../kernel/abi/constants.ts";
 import { O_DIRECT, O_TMPFILE } from "../kernel/abi/x86-64/constants.ts";
 import { SYSCALLS } from "../kernel/abi/x86-64/syscalls.ts";
-import { SEEK_SET, control, ioctlBuffer, movePipe, tryControl, tryIoctlBuffer, trySeek } from "../kernel/descriptors.ts";
+import { SEEK_SET, control, ioctlBuffer, tryControl, tryIoctlBuffer, trySeek } from "../kernel/descriptors.ts";
 import { errnoName } from "../kernel/errno.ts";
 import { makeInotify } from "../kernel/inotify.ts";
 import { duplicate, makeEpoll, makeEventfd, makeFifo, makeMemfd, makeSignalfd, makeTimerfd, openFile, reopen } from "../kernel/open.ts";
@@ -49,8 +48,11 @@ import { closeOnExecPipe } from "../kernel/spawn-ffi.ts";
 import { systemCall } from "../kernel/syscall-ffi.ts";
 import { restoreOfdLocks } from "./description-locks.ts";
 import { giveAccess, makeFolderOf } from "./file-access.ts";
+import { addMarks, openFanotify } from "./fanotify.ts";
 import { addWatches, requireWatched } from "./inotify.ts";
+import { RestoredQueues } from "./message-queues.ts";
 import type { PassedOn } from "./pass-on.ts";
+import { fillPipe } from "./pipes.ts";
 import { openRing } from "./rings.ts";
 import { writeRuns } from "./saved-files.ts";
 import { RestoredSockets } from "./sockets.ts";
@@ -88,12 +90,19 @@ export interface RestoredFiles {
   readonly startingTerminals: ReadonlyMap<number, readonly [number, number, number]>;
   /** By id of the shared memory object, in every puppet: opened for both, and where it is mapped so, for reading only. */
   readonly sharedNumbers: ReadonlyMap<number, SharedNumbers>;
+  /** A socket that a process of the job has made. It is closed when sockets are filled, or the restart is given up. */
+  addSocket(id: number, fd: Fd): void;
+  /** Puts into sockets what nobody had read, once all of them are made. */
+  fillSockets(): void;
   /** Starts what runs by the clock, seals what is to be sealed, watches what is to be watched: the last thing before the job is let go. */
   arm(): void;
   /** What the user should know about files that are not quite as they were. */
   readonly warnings: readonly string[];
-  /** Takes output that the restarter shares with the job back to the job's position: right after the files are taken back. */
-  rewindShared(): void;
+  /**
+   * Takes output that the restarter shares with the job back to the job's position, and message queues to their messages: right after the files are
+   * taken back. Gives what the user should know.
+   */
+  rewindShared(): readonly string[];
   /** Removes what had to be made in the file system; for a restart that is given up. */
   undo(): void;
 }
@@ -128,12 +137,18 @@ class Opener {
   #masters: Map<number, Fd> | undefined;
   readonly #temporary: Fd[] = [];
   readonly #sockets: RestoredSockets;
+  readonly #queues: RestoredQueues;
 
   constructor(reader: ImageReader, passed: PassedOn, streams: readonly [Fd, Fd, Fd]) {
     this.#reader = reader;
     this.#metadata = reader.metadata;
     this.#passed = passed;
     this.#streams = streams;
+    this.#queues = new RestoredQueues(
+      reader.metadata,
+      (fd) => passed.keep(fd),
+      (warning) => this.#warnings.push(warning),
+    );
     this.#sockets = new RestoredSockets(reader.metadata, (warning) => this.#warnings.push(warning));
   }
 
@@ -149,10 +164,11 @@ class Opener {
       }
       this.#undoing.push(() => this.#sockets.undo());
       this.#sockets.make();
+      this.#undoing.push(() => this.#queues.undo());
       const opened = new Map<number, Fd>();
       const openInside: Extract<OpenFile, { kind: "proc" }>[] = [];
       for (const file of this.#metadata.openFiles) {
-        if (file.kind === "pidfd") continue;
+        if (file.kind === "pidfd" || this.#sockets.isLate(file.id)) continue;
         if (file.kind === "proc") {
           openInside.push(file);
           continue;
@@ -165,7 +181,7 @@ class Opener {
           file.kind === "terminal" || file.kind === "outside" ? this.#passed.addBorrowed(fd) : this.#passed.add(fd),
         );
       }
-      this.#sockets.fill((id) => opened.get(id));
+      this.#queues.giveAccess();
       // Once all descriptions of them are opened: their modes may forbid it.
       for (const [id, fd] of this.#removed) {
         const saved = this.#metadata.savedFiles.find((one) => one.id === id);
@@ -180,12 +196,29 @@ class Opener {
         startingTerminals,
         sharedNumbers,
         arm: () => [...this.#arming, ...this.#watching].forEach((arm) => arm()),
-        rewindShared: () => this.#rewinding.forEach((rewind) => rewind()),
+        addSocket: (id, fd) => {
+          opened.set(id, fd);
+          this.#sockets.add(id, fd);
+        },
+        fillSockets: () => {
+          this.#sockets.fill((id) => opened.get(id));
+          this.#sockets.closeRest();
+        },
+        rewindShared: () => {
+          const before = this.#warnings.length;
+          this.#rewinding.forEach((rewind) => rewind());
+          this.#queues.takeBack();
+          return this.#warnings.slice(before);
+        },
         warnings: this.#warnings,
-        undo: () => this.#undoing.forEach((undo) => undo()),
+        undo: () => {
+          this.#sockets.closeRest();
+          this.#undoing.forEach((undo) => undo());
+        },
       };
     } catch (error) {
       for (const undo of this.#undoing) undo();
+      this.#sockets.closeRest();
       throw error;
     } finally {
       for (const fd of this.#temporary) closeSync(fd);
@@ -194,7 +227,6 @@ class Opener {
         closeSync(pipe.writeEnd);
       }
       for (const fd of this.#removed.values()) closeSync(fd);
-      this.#sockets.closeRest();
     }
   }
 
@@ -231,6 +263,13 @@ class Opener {
         return this.#openTimerfd(file);
       case "inotify":
         return this.#openInotify(file);
+      case "fanotify": {
+        const fd = openFanotify(file);
+        this.#watching.push(() => addMarks(fd, file));
+        return fd;
+      }
+      case "message-queue":
+        return this.#queues.open(file);
       case "io-uring":
         return openRing(this.#reader, file);
       case "memfd": {
@@ -518,29 +557,6 @@ function openEventfd(file: Extract<OpenFile, { kind: "eventfd" }>): Fd {
     writeSync(fd, word);
   }
   return fd;
-}
-
-/**
- * Fills a pipe buffer by buffer. Written one after the other, buffers that are filled in part would be joined; moved
- * in from another pipe they stay apart. The last one is written, for the next write may be joined to it.
- */
-function fillPipe(writeEnd: Fd, image: ImageMetadata["pipes"][number], packets: ReadonlySet<number>): void {
-  tryControl(writeEnd, F_SETPIPE_SZ, image.capacityBytes);
-  const last = image.content.length - 1;
-  const through = closeOnExecPipe();
-  try {
-    image.content.forEach((content, index) => {
-      const bytes = Buffer.from(content, "base64");
-      const isPacket = packets.has(index);
-      const to = isPacket || index < last ? through.writeEnd : writeEnd;
-      control(to, F_SETFL, O_NONBLOCK | (isPacket ? O_DIRECT : 0));
-      for (let written = 0; written < bytes.length;) written += writeSync(to, bytes, written);
-      if (to !== writeEnd) movePipe(through.readEnd, writeEnd, bytes.length);
-    });
-  } finally {
-    closeSync(through.readEnd);
-    closeSync(through.writeEnd);
-  }
 }
 
 /** Made where the file was if possible: its file system has the room and the properties that the program expects. */

@@ -28,7 +28,8 @@ export class PassedOn implements Disposable {
     const opened =
       2 * (metadata.openFiles.length + metadata.pipes.length + metadata.ptys.length + names.size) +
       2 * metadata.sharedMemory.length +
-      metadata.savedFiles.length;
+      metadata.savedFiles.length +
+      (metadata.messageQueues?.length ?? 0);
     this.base = Math.max(highest, opened + metadata.processes.length + OWN_DESCRIPTORS) + 1;
   }
 

@@ -35,6 +35,7 @@ import { IpcObjects } from "./ipc.ts";
 import { IpcTaken, inNamespace, planIpc } from "./ipc-plan.ts";
 import type { IpcPlan } from "./ipc-plan.ts";
 import { restoreLeases } from "./description-locks.ts";
+import { LateSockets, listenAgain } from "./late-sockets.ts";
 import { MappedFiles } from "./mapped-files.ts";
 import { askForTiles, unfoldTiles, usesTiles } from "./tiles.ts";
 import { restoreMemory } from "./memory.ts";
@@ -55,6 +56,7 @@ import { finalRegisters, fitExtendedRegisters } from "./registers.ts";
 import { rewindFiles } from "./rewind.ts";
 import { flushSignals, isIgnoredTrap, queueSignals, restoreSignalActions } from "./signals.ts";
 import { credentialsToSet } from "./own-credentials.ts";
+import { restoreSeccomp } from "./seccomp.ts";
 import { makeThreads, renumberInMemory, restoreRarities, restoreScheduling, restoreThread } from "./threads.ts";
 import { makePosixTimers, startTimers } from "./timers.ts";
 import { PidTaken, makeHelper, makeTree, reapHelper } from "./tree.ts";
@@ -134,7 +136,7 @@ class Restoration {
     this.#comparison = comparison.files;
     this.#useNamespace = comparison.useNamespace;
     this.#ipcPlan = ipcPlan;
-    this.#warnings = [...comparison.notes, ...ipcPlan.warnings];
+    this.#warnings = [...comparison.notes, ...ipcPlan.warnings, ...notesOnQueues(this.#metadata, ipcPlan)];
     this.#passed = new PassedOn(this.#metadata);
     this.#numbers = new Numbers(request.pids === "new");
     this.#mayNameExecutable = comparison.useNamespace || mayChoosePids();
@@ -166,6 +168,7 @@ class Restoration {
     this.#undoFiles = undoMade;
     const image = this.#passed.addBorrowed(reader.fd);
     const pidfds = new Pidfds(this.#metadata, this.#passed);
+    const sockets = new LateSockets(this.#metadata, this.#passed);
     const outer = this.#startFirst();
     if (!this.#useNamespace && this.#ipcPlan.place === "namespace") enterIpcNamespace(outer.puppet);
     const keeper = this.#useNamespace ? this.#enterNamespace(outer.puppet) : outer.puppet;
@@ -196,7 +199,12 @@ class Restoration {
     for (const process of live) this.#makeThreads(process);
     pidfds.open(threadNumbers(made, live), () => this.#makeHelper(keeper));
     // Files of /proc may be of any process and thread of the job: all are there by now, and none has ended.
-    for (const process of live) this.#fillIn(process, files, pidfds);
+    sockets.make(
+      (pid) => made.get(pid)?.puppet,
+      (id, fd) => files.addSocket(id, fd),
+    );
+    files.fillSockets();
+    for (const process of live) this.#fillIn(process, files, pidfds, sockets);
     const owned = new Set<number>();
     for (const { puppet, live: of } of live) {
       restoreLocksAndOwners(puppet, of, this.#metadata, numbers, owned);
@@ -210,7 +218,7 @@ class Restoration {
       rewound.undo();
     };
     this.#warnings.push(...rewound.told);
-    if (rule !== "keep") files.rewindShared();
+    if (rule !== "keep") this.#warnings.push(...files.rewindShared());
     this.#warnings.push(...ipc.takeBack());
     restoreLeases(live, this.#metadata);
     if (numbers.areNew) this.#warnings.push(...describeNewPids(this.#metadata, numbers, this.#mayNameExecutable));
@@ -331,10 +339,11 @@ class Restoration {
   }
 
   /** What a process has once its memory stands and every process and thread of the tree is there. */
-  #fillIn({ puppet, live }: LiveProcess, files: RestoredFiles, pidfds: Pidfds): void {
+  #fillIn({ puppet, live }: LiveProcess, files: RestoredFiles, pidfds: Pidfds, sockets: LateSockets): void {
     const inside = openInside(puppet, live, files, this.#passed);
     const handed = pidfds.give(puppet, live, this.#passed.base + this.#passed.count + inside.size);
-    const numbers = new Map([...files.numbers, ...inside, ...handed]);
+    const late = sockets.give(puppet, live, this.#passed.base + this.#passed.count + inside.size + handed.size);
+    const numbers = new Map([...files.numbers, ...inside, ...handed, ...late]);
     restoreDescriptors(puppet, live, numbers, files.startingTerminals, this.#passed.base);
     restoreEpolls(puppet, live, this.#metadata, numbers, this.#passed, this.#doneEpolls);
     puppet.run([closePassedOn(this.#passed.base)]);
@@ -368,6 +377,7 @@ class Restoration {
     const credentials = credentialsToSet(live.credentials, this.#useNamespace);
     flushSignals(puppet);
     makePosixTimers(puppet, live, this.#numbers);
+    restoreSeccomp({ ...process, hasLeader: live.threads.some(({ tid }) => tid === image.pid) }, this.#metadata);
     for (const [thread, own] of process.threads) {
       this.#warn(puppet, restoreScheduling(own, thread));
       if (usesTiles(thread)) unfoldTiles(own);
@@ -377,6 +387,7 @@ class Restoration {
       const credentialsOfThread = thread.credentials === undefined ? credentials : credentialsToSet(thread.credentials, this.#useNamespace);
       restoreThread(own, thread, live.personality, credentialsOfThread);
     }
+    listenAgain(puppet, image.pid, live, this.#metadata);
     queueSignals(puppet, this.#numbers.of(image.pid), null, live.pendingSignals);
     restoreDumpable(puppet, live);
     this.#warn(puppet, restoreLimits(puppet, live));
@@ -494,6 +505,12 @@ class Restoration {
     for (const made of [...this.#made].reverse()) made.reap();
     this.#made.length = 0;
   }
+}
+
+/** Queues are made before there is a namespace: who has one open has it still. */
+function notesOnQueues({ messageQueues = [] }: ImageMetadata, { place }: IpcPlan): string[] {
+  if (place !== "namespace" || messageQueues.every(({ removed }) => removed)) return [];
+  return ["The job has an IPC namespace of its own: its POSIX message queues have their names outside of it"];
 }
 
 function nameKeeper(puppet: Puppet): void {

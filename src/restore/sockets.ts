@@ -26,6 +26,7 @@ import {
 } from "../kernel/sockets.ts";
 import { closeSync } from "node:fs";
 import { makeInternetSockets } from "./internet-sockets.ts";
+import { latePairs } from "./late-sockets.ts";
 import { MadeSockets, sendAll } from "./made-sockets.ts";
 import { SocketNames, unixAddress } from "./socket-names.ts";
 import { makeUnixSockets } from "./unix-sockets.ts";
@@ -42,17 +43,33 @@ export class RestoredSockets {
   readonly #sockets: readonly SocketFile[];
   readonly #made: MadeSockets;
   readonly #names = new SocketNames();
+  readonly #late: ReadonlySet<number>;
 
   constructor(metadata: ImageMetadata, warn: (warning: string) => void) {
     this.#sockets = metadata.openFiles.filter(isSocket);
+    this.#late = new Set(latePairs(metadata).flatMap((pair) => pair.map(({ id }) => id)));
     this.#made = new MadeSockets(warn);
   }
 
   /** Throws a CairnError (`conflict`, `changed`, `permission`, `io`); then `undo` is to be called. */
   make(): void {
-    makeUnixSockets(this.#ofKind("unix-socket"), this.#made, this.#names);
+    makeUnixSockets(
+      this.#ofKind("unix-socket").filter(({ id }) => !this.isLate(id)),
+      this.#made,
+      this.#names,
+    );
     makeInternetSockets(this.#ofKind("internet-socket"), this.#made);
     for (const socket of this.#ofKind("netlink-socket")) this.#made.add(socket.id, makeNetlink(socket));
+  }
+
+  /** Whether it is made by a process of the job, and comes by `add`. */
+  isLate(id: number): boolean {
+    return this.#late.has(id);
+  }
+
+  add(id: number, fd: Fd): void {
+    this.#made.add(id, fd);
+    this.#made.markPaired(id);
   }
 
   /** The socket, which is the caller's to close from here on. */

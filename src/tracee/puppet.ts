@@ -17,6 +17,7 @@ import {
   SYSCALL_STOP_SIGNAL,
   TRACE_CLONE,
   TRACE_EXIT_KILL,
+  TRACE_SUSPEND_SECCOMP,
   TRACE_SYSCALL_GOOD,
   detach,
   eventMessage,
@@ -341,6 +342,11 @@ export class Puppet {
   /** The registers that the puppet had when it was taken over, to start from. */
   ownRegisters(): Registers {
     return this.#registers.copy();
+  }
+
+  /** Filters that the thread has or gets are not asked until it is released. Throws a SyscallError (EPERM) for whoever may not do so. */
+  suspendSeccomp(): void {
+    if (setOptions(this.tid, OPTIONS | TRACE_SUSPEND_SECCOMP) === GONE) throw new ProcessGone(this.pid);
   }
 
   release(): void {

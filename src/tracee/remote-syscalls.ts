@@ -6,19 +6,21 @@
  * - while a thread's registers point into a trampoline, the trampoline brings it back by itself;
  * - registers are pointed at the trampoline before the signal mask is closed, and the mask is opened before they are
  *   set back: a kill in between leaves a thread whose trampoline sets its mask;
+ * - a call at which a thread's seccomp filters would end it is not made: they are suspended, but only as long as we live;
  * - the main thread borrowed stays borrowed as long as the scratch mapping exists, and only its trampoline unmaps it.
  */
 import { AssertionError, assert } from "../base/assert.ts";
 import { CairnError } from "../base/errors.ts";
 import type { Pid, RemoteAddress, Tid } from "../base/ids.ts";
 import { asRemoteAddress } from "../base/ids.ts";
-import { SYSCALLS } from "../kernel/abi/x86-64/syscalls.ts";
+import { SYSCALLS, syscallName } from "../kernel/abi/x86-64/syscalls.ts";
 import {
   EVENT_CLONE,
   EVENT_STOP,
   GONE,
   SYSCALL_STOP_SIGNAL,
   TRACE_CLONE,
+  TRACE_SUSPEND_SECCOMP,
   TRACE_SYSCALL_GOOD,
   eventMessage,
   getGeneralRegisters,
@@ -32,8 +34,10 @@ import {
 import type { WaitOutcome } from "../kernel/ptrace.ts";
 import { ProcessGone, RemoteMemoryFile, readRemoteExactly } from "../kernel/remote-memory.ts";
 import { unresponsive, waitPatiently } from "./patience.ts";
+import type { Verdict } from "./seccomp-verdict.ts";
+import { verdictOf } from "./seccomp-verdict.ts";
 import { Registers } from "./x86-64/registers.ts";
-import { TRAMPOLINE_BYTES, trampoline } from "./x86-64/trampoline.ts";
+import { AFTER_SYSCALL, TRAMPOLINE_BYTES, trampoline } from "./x86-64/trampoline.ts";
 import type { TrampolineVariant } from "./x86-64/trampoline.ts";
 import { PLACE_MARK, findTrampolinePlace } from "./x86-64/trampoline-place.ts";
 import type { ExecutableRange } from "./x86-64/trampoline-place.ts";
@@ -45,6 +49,8 @@ const MAX_STOPS = 1000;
 const PLACE_BYTES = 2 * TRAMPOLINE_BYTES;
 export const SCRATCH_BYTES = 65536;
 const PROT_READ_WRITE = 3n;
+/** wait4(2) for a child of whatever number, __WALL. */
+const REAP_ARGUMENTS = [1n, 0n, 0x40000000n, 0n];
 const MAP_PRIVATE_ANONYMOUS = 0x22n;
 
 /** A stopped thread as the freeze found it. */
@@ -67,6 +73,13 @@ function alive<T>(pid: Pid, value: T | typeof GONE): T {
   return value;
 }
 
+/** Seccomp filters of those threads whose filters are suspended. */
+export type SuspendedFilters = ReadonlyMap<Tid, readonly Buffer[]>;
+
+const NO_FILTERS: SuspendedFilters = new Map();
+/** rt_sigprocmask(2) that asks for nothing: with any filter that lets the trampoline bring the thread back, it does nothing. */
+const HARMLESS_ARGUMENTS = [0n, 0n, 0n, 8n];
+
 /** One thread on its trampoline. */
 export class BorrowedThread {
   readonly tid: Tid;
@@ -74,15 +87,24 @@ export class BorrowedThread {
   readonly #own: BorrowableThread;
   #place: RemoteAddress;
   readonly #memory: RemoteMemoryFile;
+  readonly #filters: readonly Buffer[];
 
-  constructor(pid: Pid, thread: BorrowableThread, place: RemoteAddress, memory: RemoteMemoryFile, variant: TrampolineVariant) {
+  constructor(
+    pid: Pid,
+    thread: BorrowableThread,
+    place: RemoteAddress,
+    memory: RemoteMemoryFile,
+    variant: TrampolineVariant,
+    filters: readonly Buffer[],
+  ) {
     this.#pid = pid;
     this.tid = thread.tid;
     this.#own = thread;
     this.#place = place;
     this.#memory = memory;
+    this.#filters = filters;
     this.write(variant);
-    this.#load(SYSCALLS.getpid, []);
+    this.#load(SYSCALLS.rt_sigprocmask, HARMLESS_ARGUMENTS);
     alive(pid, setSignalMask(this.tid, ALL_SIGNALS));
   }
 
@@ -110,6 +132,7 @@ export class BorrowedThread {
    * call makes, in this process's numbering.
    */
   call(number: number, args: readonly bigint[], onClone?: (child: Tid) => void): bigint {
+    if (this.verdict(number, args) === "fatal") throw fatalCall(this.#pid, this.tid, number);
     this.#load(number, args);
     let entered = false;
     let signal = 0;
@@ -129,6 +152,11 @@ export class BorrowedThread {
       // Anything else is a group stop or the trap of an earlier interrupt: go on.
     }
     throw new AssertionError(`thread ${this.tid} never reached the end of system call ${number}`);
+  }
+
+  /** What the call would meet if we were killed meanwhile, and the thread's filters were in force again. */
+  verdict(number: number, args: readonly bigint[]): Verdict {
+    return verdictOf(this.#filters, { number, arguments: args, instruction: this.#place + AFTER_SYSCALL });
   }
 
   /** Sets the thread back to where it was, stopped in the state that PTRACE_INTERRUPT leaves. */
@@ -152,6 +180,14 @@ function resultOf(tid: Tid, pid: Pid): bigint {
   return BigInt.asIntN(64, registers.get("rax"));
 }
 
+function fatalCall(pid: Pid, tid: Tid, number: number): CairnError {
+  const name = syscallName(number) ?? `system call ${number}`;
+  return new CairnError("unsupported", `Cannot save process ${pid}: thread ${tid} runs under a seccomp filter that ends it for ${name}`, {
+    data: { pid, tid, kind: "seccomp", call: name },
+    hint: "A checkpoint asks by this call, and cairn may be killed meanwhile; have the filter allow it or answer with an error, or start the program without its sandbox. The job was not changed",
+  });
+}
+
 /** Makes a system call in a thread; the result, a negated errno included. */
 export type RemoteCall = (number: number, ...args: bigint[]) => bigint;
 
@@ -167,13 +203,21 @@ export class RemoteSyscalls implements Disposable {
   readonly #place: RemoteAddress;
   readonly #main: BorrowedThread;
   readonly #threads: ReadonlyMap<Tid, BorrowableThread>;
+  readonly #filters: SuspendedFilters;
   #closed = false;
 
-  constructor(pid: Pid, threads: readonly BorrowableThread[], executable: readonly ExecutableRange[]) {
+  /** Precondition: filters allow what the trampoline itself does. */
+  constructor(
+    pid: Pid,
+    threads: readonly BorrowableThread[],
+    executable: readonly ExecutableRange[],
+    filters: SuspendedFilters = NO_FILTERS,
+  ) {
     const first = threads[0];
     if (first === undefined) throw new ProcessGone(pid);
     this.pid = pid;
     this.#threads = new Map(threads.map((thread) => [thread.tid, thread]));
+    this.#filters = filters;
     this.#memory = new RemoteMemoryFile(pid);
     let main: BorrowedThread | undefined;
     try {
@@ -186,7 +230,7 @@ export class RemoteSyscalls implements Disposable {
       }
       this.#place = place;
       this.#memory.write(asRemoteAddress(place + BigInt(PLACE_BYTES)), PLACE_MARK);
-      main = new BorrowedThread(pid, first, place, this.#memory, { kind: "map", lengthBytes: SCRATCH_BYTES });
+      main = this.#borrow(first, place, { kind: "map", lengthBytes: SCRATCH_BYTES });
       const mapped = main.call(SYSCALLS.mmap, [0n, BigInt(SCRATCH_BYTES), PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1n, 0n]);
       if (mapped < 0n) {
         throw new CairnError("unsupported", `Cannot save process ${pid}: no room for ${SCRATCH_BYTES >> 10} KiB in its address space`, {
@@ -207,6 +251,15 @@ export class RemoteSyscalls implements Disposable {
     }
   }
 
+  #borrow(thread: BorrowableThread, place: RemoteAddress, variant: TrampolineVariant): BorrowedThread {
+    return new BorrowedThread(this.pid, thread, place, this.#memory, variant, this.#filters.get(thread.tid) ?? []);
+  }
+
+  /** How the main thread is traced, and what it makes by `clone`: seccomp filters of a copy are suspended as well. */
+  get traceOptions(): number {
+    return TRACE_SYSCALL_GOOD | (this.#filters.has(this.#main.tid) ? TRACE_SUSPEND_SECCOMP : 0);
+  }
+
   /** A system call in the main thread. */
   call(number: number, ...args: bigint[]): bigint {
     return this.#main.call(number, args);
@@ -217,8 +270,7 @@ export class RemoteSyscalls implements Disposable {
     if (tid === this.#main.tid) return work((number, ...args) => this.#main.call(number, args));
     const thread = this.#threads.get(tid);
     if (thread === undefined) throw new ProcessGone(this.pid);
-    const second = asRemoteAddress(this.#place + BigInt(TRAMPOLINE_BYTES));
-    const borrowed = new BorrowedThread(this.pid, thread, second, this.#memory, { kind: "call", scratch: null });
+    const borrowed = this.#borrow(thread, this.#secondPlace, { kind: "call", scratch: null });
     try {
       return work((number, ...args) => borrowed.call(number, args));
     } finally {
@@ -228,18 +280,22 @@ export class RemoteSyscalls implements Disposable {
 
   /**
    * clone(2) in the main thread: the new process, stopped under our trace, standing at the trampoline. The caller
-   * reaps it by `reapClone`. Gives a negated errno when the process can't be copied.
+   * reaps it by `reapClone`. Gives a negated errno when the process can't be copied; 0 when a seccomp filter stands against it.
    */
   clone(flags: bigint): { readonly child: Tid; readonly numberInside: bigint; readonly place: RemoteAddress } | { readonly errno: number } {
-    this.#main.write({ kind: "clone", scratch: { address: this.scratch, lengthBytes: SCRATCH_BYTES } });
+    // The trampoline has to be able to reap: a copy's helper would stay in the job for good.
+    const mayClone = this.#main.verdict(SYSCALLS.clone, [flags, 0n, 0n, 0n, 0n]) !== "fatal";
+    if (!mayClone || this.#main.verdict(SYSCALLS.wait4, REAP_ARGUMENTS) !== "allowed") return { errno: 0 };
+    // In the second place: written where the thread stands, it would take the result of the call before for that of clone, and 0 for a child.
+    this.#main.moveTo(this.#secondPlace, { kind: "clone", scratch: { address: this.scratch, lengthBytes: SCRATCH_BYTES } });
     let child: Tid | undefined;
     // Only now: what the call makes is ours from its first instruction on.
-    alive(this.pid, setOptions(this.#main.tid, TRACE_SYSCALL_GOOD | TRACE_CLONE));
+    alive(this.pid, setOptions(this.#main.tid, this.traceOptions | TRACE_CLONE));
     const result = this.#main.call(SYSCALLS.clone, [flags, 0n, 0n, 0n, 0n], (made) => {
       child = made;
     });
     if (result < 0n || child === undefined) {
-      this.#main.write({ kind: "call", scratch: { address: this.scratch, lengthBytes: SCRATCH_BYTES } });
+      this.#leaveSecondPlace();
       return { errno: Number(-result) };
     }
     return { child, numberInside: result, place: this.#place };
@@ -247,8 +303,18 @@ export class RemoteSyscalls implements Disposable {
 
   /** Waits, inside, for a child made by `clone` that has ended. */
   reapClone(numberInside: bigint): void {
-    this.#main.call(SYSCALLS.wait4, [numberInside, 0n, 0x40000000n, 0n]);
-    this.#main.write({ kind: "call", scratch: { address: this.scratch, lengthBytes: SCRATCH_BYTES } });
+    this.#main.call(SYSCALLS.wait4, [numberInside, ...REAP_ARGUMENTS.slice(1)]);
+    this.#leaveSecondPlace();
+  }
+
+  #leaveSecondPlace(): void {
+    this.#main.moveTo(this.#place, { kind: "call", scratch: { address: this.scratch, lengthBytes: SCRATCH_BYTES } });
+    this.#main.call(SYSCALLS.rt_sigprocmask, HARMLESS_ARGUMENTS);
+  }
+
+  /** Of two trampolines: for other threads, and for the main one on its way to another variant. */
+  get #secondPlace(): RemoteAddress {
+    return asRemoteAddress(this.#place + BigInt(TRAMPOLINE_BYTES));
   }
 
   readScratch(lengthBytes: number, offsetBytes = 0): Buffer {
@@ -265,7 +331,7 @@ export class RemoteSyscalls implements Disposable {
     try {
       // In the second place, whose trampoline unmaps nothing: killed after this call, the thread must not unmap twice what
       // another thread may have mapped again by then.
-      this.#main.moveTo(asRemoteAddress(this.#place + BigInt(TRAMPOLINE_BYTES)), { kind: "call", scratch: null });
+      this.#main.moveTo(this.#secondPlace, { kind: "call", scratch: null });
       this.#main.call(SYSCALLS.munmap, [this.scratch, BigInt(SCRATCH_BYTES)]);
       this.#main.giveBack();
       this.#memory.write(this.#place, Buffer.alloc(PLACE_BYTES + PLACE_MARK.length));

@@ -6,6 +6,7 @@
 export { ipcObjects, ipcObjectsOf, removeIpcObjects } from "./ipc-objects.ts";
 export { Job, progressBytes, touch, type JobOptions } from "./job.ts";
 export { noteInMatrix, type MatrixNote } from "./matrix.ts";
+export { removeMessageQueues } from "./message-queues.ts";
 export { objectCase, type ObjectCase } from "./object-case.ts";
 export { CAIRN, Place, REPOSITORY, withoutEngine, type Outcome, type SpawnOptions, type Started } from "./place.ts";
 export {

@@ -1,4 +1,4 @@
-import { objectCase } from "../harness/mod.ts";
+import { objectCase, removeMessageQueues as cleanUp } from "../harness/mod.ts";
 
 objectCase("a checkpoint keeps pipes with the bytes in them", { fixture: "pipes" });
 objectCase("a checkpoint keeps named pipes with the bytes in them", {
@@ -13,3 +13,8 @@ objectCase("a checkpoint keeps an epoll's watch on a file whose number is closed
   mayBeRefused: /epoll/,
 });
 objectCase("a checkpoint keeps memfds, their seals and their mappings", { fixture: "memfds" });
+objectCase("a checkpoint keeps POSIX message queues, their messages in order, and who waits for one", {
+  fixture: "message-queues",
+  flags: ["-lrt"],
+  cleanUp,
+});

@@ -14,3 +14,4 @@ objectCase("a checkpoint keeps a TCP connection both of whose queues are full", 
 objectCase("a checkpoint keeps UDP sockets: bound, connected, with datagrams that wait, in multicast groups", { fixture: "udp-sockets" });
 objectCase("a checkpoint keeps descriptors that are on their way through a socket", { fixture: "rights" });
 objectCase("a checkpoint keeps netlink sockets in which nothing waits", { fixture: "netlink" });
+objectCase("a checkpoint keeps who made a pair of Unix sockets, and who listens", { fixture: "peer-credentials" });

@@ -87,7 +87,23 @@ static void *be_a_thread(void *kind) {
   else if (IS("thread-namespace")) {
     /* A user namespace would help an ordinary user, but not one thread of several. */
     if (unshare(CLONE_NEWNET) != 0) skip(geteuid() != 0 ? "needs root" : "this user may not make namespaces");
-  } else MUST(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+  } else if (IS("thread-seccomp-strict")) {
+    char byte;
+    MUST(pipe(helper_pipe) == 0);
+    helper = gettid();
+    helper_is_set_up = 1;
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) != 0) skip("no seccomp on this machine");
+    syscall(SYS_exit, read(helper_pipe[0], &byte, 1) != 1);
+  } else {
+    struct sock_filter with[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IS("thread-seccomp-munmap") ? SYS_munmap : IS("thread-seccomp-fatal") ? SYS_sigaltstack : SYS_getpriority, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, IS("thread-seccomp-listener") ? SECCOMP_RET_USER_NOTIF : IS("thread-seccomp-fatal") ? SECCOMP_RET_KILL_THREAD : SECCOMP_RET_ERRNO),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    if (!IS("thread-seccomp")) program = (struct sock_fprog){4, with};
+    MUST(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+  }
   helper_is_set_up = 1;
   while (!helper_may_end) nap(2000);
   char directory[1024];
@@ -130,6 +146,16 @@ static void *dispatch_calls(void *unused) {
 static void set_up(const char *kind) {
   int fd;
   if (IS("filtered-socket")) hold(filtered_socket());
+  else if (IS("message-queue-notify")) {
+    char name[64];
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1, .sigev_value.sival_int = 7};
+    snprintf(name, sizeof name, "/cairn-test-%d", getpid());
+    signal(SIGUSR1, SIG_IGN);
+    fd = mq_open(name, O_RDWR | O_CREAT, 0600, NULL);
+    if (fd != -1) mq_unlink(name);
+    hold(fd);
+    MUST(mq_notify(HELD, &event) == 0);
+  }
   else if (IS("packet-socket")) hold(socket(AF_PACKET, SOCK_RAW, 0));
   else if (IS("raw-socket")) hold(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP));
   else if (IS("message-queue")) {
@@ -170,7 +196,7 @@ static void set_up(const char *kind) {
     helper = open("removed", O_CREAT | O_WRONLY, 0600);
     hold(inotify_init());
     MUST(helper != -1 && inotify_add_watch(HELD, "removed", IN_MODIFY) == 1 && unlink("removed") == 0);
-  } else if (IS("fanotify")) hold(fanotify_init(FAN_CLASS_NOTIF, O_RDONLY));
+  } else if (IS("fanotify")) hold(fanotify_init(FAN_CLASS_CONTENT, O_RDONLY));
   else if (IS("userfaultfd")) hold(syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY));
   else if (IS("perf-event")) {
     struct perf_event_attr attributes = {.type = PERF_TYPE_SOFTWARE, .size = sizeof attributes, .config = PERF_COUNT_SW_TASK_CLOCK, .exclude_kernel = 1};
@@ -246,6 +272,10 @@ static void set_up(const char *kind) {
   } else if (strncmp(kind, "thread-", 7) == 0) {
     MUST(pthread_create(&helper_thread, NULL, be_a_thread, (void *)kind) == 0);
     while (!helper_is_set_up) nap(1000);
+    /* In strict mode it can't say so itself. */
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/task/%d/status", helper);
+    while (IS("thread-seccomp-strict") && proc_number(path, "Seccomp:", 10) != 1) nap(1000);
   } else if (IS("shared-memory")) start_sharer(kind, CLONE_VM);
   else if (IS("shared-signal-actions")) start_sharer(kind, CLONE_VM | CLONE_SIGHAND);
   else if (IS("shared-descriptors")) start_sharer(kind, CLONE_FILES);
@@ -293,6 +323,7 @@ static void look(const char *kind) {
     CHECK(is_filled(memory, PAGE, 1) && fault_of(memory, true) == SIGSEGV, "the key does not protect");
   } else if (strncmp(kind, "thread-", 7) == 0) {
     helper_may_end = 1;
+    if (IS("thread-seccomp-strict")) MUST(write(helper_pipe[1], "x", 1) == 1);
     pthread_join(helper_thread, NULL);
   } else if (strncmp(kind, "shared-", 7) == 0) {
     MUST(write(helper_pipe[1], "x", 1) == 1);

@@ -100,8 +100,16 @@ export function readInnermostTid(pid: Pid, tid: Tid): number | null {
   return text === undefined ? tid : decimal(text, "/proc/PID/task/TID/status");
 }
 
-/** 0 none, 1 strict, 2 filter: each thread has its own. */
-export function readSeccompMode(pid: Pid, tid: Tid): number | null {
-  const text = /^Seccomp:\t([0-9]+)$/m.exec(readProcRaw(`/proc/${pid}/task/${tid}/status`) ?? "")?.[1];
-  return text === undefined ? null : Number(text);
+export interface SeccompState {
+  /** 0 none, 1 strict, 2 filter: each thread has its own. */
+  readonly mode: number;
+  /** 0 also where the kernel does not tell (before 5.9). */
+  readonly filters: number;
+}
+
+export function readSeccomp(pid: Pid, tid: Tid): SeccompState | null {
+  const raw = readProcRaw(`/proc/${pid}/task/${tid}/status`);
+  if (raw === null) return null;
+  const number = (line: RegExp): number => Number(line.exec(raw)?.[1] ?? 0);
+  return { mode: number(/^Seccomp:\t([0-9]+)$/m), filters: number(/^Seccomp_filters:\t([0-9]+)$/m) };
 }

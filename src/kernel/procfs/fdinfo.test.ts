@@ -56,6 +56,34 @@ test("a timerfd's times are in nanoseconds, its flags in octal", () => {
   assert.deepEqual(info.timerfd, { clock: 1, ticks: 7n, settimeFlags: 3, valueNs: 9223372035999999999n, intervalNs: 2000000007n });
 });
 
+test("a fanotify group lists its marks on files, mounts and file systems", () => {
+  const info = parseDescriptorInfo(
+    `${COMMON}fanotify flags:c10 event-flags:8000\nfanotify mnt_id:1e mflags:0 mask:20 ignored_mask:0\n` +
+      "fanotify ino:1a60c1 sdev:fe00000 mflags:40 mask:48000028 ignored_mask:8 fhandle-bytes:8 fhandle-type:1 f_handle:c1601a002c047c0a\n" +
+      "fanotify sdev:1b mflags:0 mask:8000300 ignored_mask:0\n",
+  );
+  const nowhere = { inode: 0n, device: { major: 0, minor: 0 }, mountId: 0, markFlags: 0, ignoredMask: 0, handleType: 0, handle: "" };
+  assert.deepEqual(info.fanotify, {
+    flags: 0xc10,
+    eventFlags: 0x8000,
+    marks: [
+      { ...nowhere, on: "mount", mountId: 0x1e, mask: 0x20 },
+      {
+        ...nowhere,
+        on: "file",
+        inode: 0x1a60c1n,
+        device: { major: 254, minor: 0 },
+        markFlags: 0x40,
+        mask: 0x48000028,
+        ignoredMask: 8,
+        handleType: 1,
+        handle: "c1601a002c047c0a",
+      },
+      { ...nowhere, on: "file system", device: { major: 0, minor: 27 }, mask: 0x8000300 },
+    ],
+  });
+});
+
 test("an inotify lists its watches, all numbers hexadecimal", () => {
   const info = parseDescriptorInfo(
     `${COMMON}inotify wd:1f ino:3f7e8 sdev:fe00000 mask:fff ignored_mask:0 fhandle-bytes:8 fhandle-type:1 f_handle:e8f7030000000000\n` +

@@ -30,6 +30,14 @@ export interface InotifyWatch {
   readonly handle: string;
 }
 
+/** Of what it is not on it has zeros. */
+export interface FanotifyMark extends Omit<InotifyWatch, "watch"> {
+  readonly on: "file" | "mount" | "file system";
+  readonly mountId: number;
+  readonly markFlags: number;
+  readonly ignoredMask: number;
+}
+
 export interface DescriptorInfo {
   readonly pos: bigint;
   /** F_GETFL's flags, with O_CLOEXEC when the descriptor has FD_CLOEXEC. */
@@ -51,6 +59,7 @@ export interface DescriptorInfo {
     readonly intervalNs: bigint;
   } | null;
   readonly inotify: readonly InotifyWatch[];
+  readonly fanotify: { readonly flags: number; readonly eventFlags: number; readonly marks: readonly FanotifyMark[] } | null;
   /** -1 when the process has ended and was reaped, 0 when it is in a namespace that is not seen from here. */
   readonly pidfd: { readonly pid: number; readonly namespacePids: readonly number[] } | null;
   /** Of a pty's master: N of /dev/pts/N. */
@@ -88,10 +97,14 @@ export function parseDescriptorInfo(raw: string): DescriptorInfo {
   const locks: FileLock[] = [];
   const epoll: EpollTarget[] = [];
   const inotify: InotifyWatch[] = [];
+  const marks: FanotifyMark[] = [];
+  let group: string | undefined;
   for (const line of raw.split("\n")) {
     if (line === "") continue;
     if (line.startsWith("lock:\t")) locks.push(parseLockLine(line.slice(6), FILE));
     else if (line.startsWith("tfd:")) epoll.push(parseEpollTarget(line));
+    else if (line.startsWith("fanotify flags:")) group = line;
+    else if (line.startsWith("fanotify ")) marks.push(parseFanotifyMark(line));
     else if (line.startsWith("inotify ")) inotify.push(parseInotifyWatch(line));
     else {
       const colon = line.indexOf(":");
@@ -112,6 +125,7 @@ export function parseDescriptorInfo(raw: string): DescriptorInfo {
     signalfdMask: sigmask === undefined ? null : bigHexadecimal(sigmask, FILE),
     timerfd: parseTimerfd(fields),
     inotify,
+    fanotify: group === undefined ? null : { ...parseFanotifyGroup(group), marks },
     pidfd: parsePidfd(fields),
     ttyIndex: ttyIndex === undefined ? null : decimal(ttyIndex, FILE),
     ioUring: parseIoUring(raw, fields),
@@ -213,6 +227,29 @@ function parseInotifyWatch(line: string): InotifyWatch {
     inode: bigHexadecimal(value.get("ino"), FILE),
     device: decodeKernelDevice(hexadecimal(value.get("sdev"), FILE)),
     mask: hexadecimal(value.get("mask"), FILE),
+    handleType: hexadecimal(value.get("fhandle-type") ?? "0", FILE),
+    handle: value.get("f_handle") ?? "",
+  };
+}
+
+/** `fanotify flags:c10 event-flags:8000` */
+function parseFanotifyGroup(line: string): { flags: number; eventFlags: number } {
+  const value = keyedValues(line.slice("fanotify ".length));
+  return { flags: hexadecimal(value.get("flags"), FILE), eventFlags: hexadecimal(value.get("event-flags"), FILE) };
+}
+
+/** `fanotify ino:1a60c1 sdev:fe00000 mflags:40 mask:48000028 ignored_mask:8 fhandle-...`; of a mount `mnt_id:1e` instead, of a file system only `sdev`. */
+function parseFanotifyMark(line: string): FanotifyMark {
+  const value = keyedValues(line.slice("fanotify ".length));
+  const on = value.has("ino") ? "file" : value.has("mnt_id") ? "mount" : "file system";
+  return {
+    on,
+    inode: bigHexadecimal(value.get("ino") ?? "0", FILE),
+    device: decodeKernelDevice(hexadecimal(value.get("sdev") ?? "0", FILE)),
+    mountId: hexadecimal(value.get("mnt_id") ?? "0", FILE),
+    markFlags: hexadecimal(value.get("mflags"), FILE),
+    mask: hexadecimal(value.get("mask"), FILE),
+    ignoredMask: hexadecimal(value.get("ignored_mask"), FILE),
     handleType: hexadecimal(value.get("fhandle-type") ?? "0", FILE),
     handle: value.get("f_handle") ?? "",
   };

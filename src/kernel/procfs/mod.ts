@@ -13,16 +13,17 @@ export {
   readInnermostTid,
   readOomScoreAdjustment,
   readPersonality,
-  readSeccompMode,
+  readSeccomp,
   readThreadFlags,
   readTimerSlackNs,
   readVoluntarySwitches,
   splitAtNul,
 } from "./attributes.ts";
+export type { SeccompState } from "./attributes.ts";
 export { classifyLink, listDescriptors, readDescriptorTarget, readProcessLink } from "./descriptors.ts";
 export type { DescriptorTarget, ProcessLink } from "./descriptors.ts";
 export { parseDescriptorInfo, readDescriptorInfo } from "./fdinfo.ts";
-export type { DescriptorInfo, EpollTarget, InotifyWatch, IoUringInfo } from "./fdinfo.ts";
+export type { DescriptorInfo, EpollTarget, FanotifyMark, InotifyWatch, IoUringInfo } from "./fdinfo.ts";
 export { decodeDevice, decodeKernelDevice } from "./fields.ts";
 export { LIMIT_LABELS, parseLimits, readLimits } from "./limits.ts";
 export type { ResourceLimit } from "./limits.ts";
