@@ -9,13 +9,14 @@ import type { Job, WholeCheckpoint } from "../store/mod.ts";
 import { checkpointLocked, interrupted, notRunning } from "./checkpoint-job.ts";
 import { askSupervisor } from "./control-socket.ts";
 import { stateOf } from "./job-state.ts";
+import type { JobState } from "./job-state.ts";
 
 const LOCK_PATIENCE_MS = 60_000;
 const CAP_SYS_PTRACE = 19n;
 
 /** Errors: `exited` when the job does not run, `interrupted` when given up, `conflict`, `unsupported`, `permission`, `io`, ... */
 export async function checkpointNow(job: Job, stop: boolean, givenUp: AbortSignal, mayTrace = mayTraceOthers()): Promise<WholeCheckpoint> {
-  const state = stateOf(job);
+  const state = await stateOnceStarted(job, givenUp);
   if (state.kind !== "running") throw notRunning(job);
   if (state.supervised && !mayTrace) {
     const asked = await ask(job, stop, givenUp);
@@ -29,6 +30,15 @@ export async function checkpointNow(job: Job, stop: boolean, givenUp: AbortSigna
     if (asked === null) throw error;
     return asked;
   }
+}
+
+/** A program may ask for its checkpoint, or tell somebody who does, before the `cairn run` that has just started it has written that down. */
+async function stateOnceStarted(job: Job, givenUp: AbortSignal): Promise<JobState> {
+  const state = stateOf(job);
+  if (state.kind !== "never-ran") return state;
+  const lock = await Promise.race([job.lock(LOCK_PATIENCE_MS), rejectOn(givenUp, job)]);
+  lock[Symbol.dispose]();
+  return stateOf(job);
 }
 
 async function takeHere(job: Job, stop: boolean, givenUp: AbortSignal): Promise<WholeCheckpoint> {

@@ -31,7 +31,7 @@ test("a job runs as long as its first process has the start time that was writte
   assert.ok(state.kind === "running" && state.kept && !state.supervised && !state.stopped);
 
   // The pid was used again.
-  job.writeRun({ ...state.run, rootStartTime: state.run.rootStartTime - 1 });
+  job.writeRun({ ...state.run, rootStartTime: state.run.rootStartTime - 2 });
   assert.equal(stateOf(job).kind, "ended");
 });
 

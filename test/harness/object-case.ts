@@ -20,7 +20,7 @@ import { until, untilOrNot } from "./wait.ts";
 const SKIP_STATUS = 77;
 const EXIT_UNSUPPORTED = 69;
 const CYCLES = 3;
-const MOST_SHOWN = 20;
+const MOST_SHOWN = 60;
 
 export interface ObjectCase {
   /** Path of the C source under test/programs/objects, without `.c`. */

@@ -15,6 +15,8 @@ objectCase("a checkpoint keeps an epoll's watch on a file whose number is closed
 objectCase("a checkpoint keeps memfds, their seals and their mappings", { fixture: "memfds" });
 objectCase("a checkpoint keeps POSIX message queues, their messages in order, and who waits for one", {
   fixture: "message-queues",
+  // Opened by way of /proc they have O_LARGEFILE, which changes nothing; a removed one has another name.
+  mayDiffer: /descriptor \d+ -> \/cairn-/,
   flags: ["-lrt"],
   cleanUp,
 });
