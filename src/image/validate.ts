@@ -14,7 +14,17 @@
  */
 import { CairnError } from "../base/errors.ts";
 import { PAGE_BYTES } from "./header.ts";
-import type { ImageMetadata, LiveProcessImage, Mapping, Name, OpenFile, PageRun, ProcessImage, SysvIpc } from "./schema.ts";
+import type {
+  ConnectionState,
+  ImageMetadata,
+  LiveProcessImage,
+  Mapping,
+  Name,
+  OpenFile,
+  PageRun,
+  ProcessImage,
+  SysvIpc,
+} from "./schema.ts";
 
 function check(condition: boolean, reason: () => string): asserts condition {
   if (!condition) throw new CairnError("damaged", reason());
@@ -41,6 +51,8 @@ const LARGEST_COUNT = 0xffff_ffff;
 /** struct io_sqring_offsets and struct io_cqring_offsets. */
 const RING_OFFSETS_BYTES = 80;
 const REQUEST_BYTES = 64;
+/** struct tcp_repair_window */
+const REPAIR_WINDOW_BYTES = 20;
 /** Bounds what a ring's pages can be, whatever their layout: 16 bytes an answer, 4 an index, and a few words before. */
 const RING_HEAD_BYTES = 4096;
 
@@ -130,6 +142,7 @@ function checkOpenFile(file: OpenFile, tables: Tables, dataPages: number): void 
       if (file.waitsAt !== undefined) refer(tables.sockets, file.waitsAt, "socket");
       for (const { rights } of file.unread) for (const right of rights ?? []) refer(tables.openFiles, right, "open file");
       if (file.kind === "unix-socket" && file.file !== undefined) checkName(file.file.name, where);
+      if (file.kind === "internet-socket" && file.connection !== undefined) checkConnection(file.connection, where);
       break;
     case "inotify": {
       let last = 0;
@@ -148,6 +161,11 @@ function checkOpenFile(file: OpenFile, tables: Tables, dataPages: number): void 
       break;
     default:
   }
+}
+
+function checkConnection({ queued, notSentBytes, window }: ConnectionState, where: () => string): void {
+  check(Buffer.byteLength(window, "base64") === REPAIR_WINDOW_BYTES, () => `${where()} has no valid window`);
+  check(notSentBytes <= Buffer.byteLength(queued, "base64"), () => `${where()} has more bytes that were not sent than bytes`);
 }
 
 function checkIoUring(file: Extract<OpenFile, { kind: "io-uring" }>, dataPages: number): void {

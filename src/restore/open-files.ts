@@ -53,6 +53,7 @@ import { systemCall } from "../kernel/syscall-ffi.ts";
 import { restoreOfdLocks } from "./description-locks.ts";
 import { giveAccess, makeFolderOf } from "./file-access.ts";
 import { addWatches, requireWatched } from "./inotify.ts";
+import type { KeptConnections } from "./kept-connections.ts";
 import type { PassedOn } from "./pass-on.ts";
 import { openRing } from "./rings.ts";
 import { writeRuns } from "./saved-files.ts";
@@ -100,8 +101,8 @@ export interface RestoredFiles {
   undo(): void;
 }
 
-export function openAll(reader: ImageReader, passed: PassedOn, streams: readonly [Fd, Fd, Fd]): RestoredFiles {
-  return new Opener(reader, passed, streams).openAll();
+export function openAll(reader: ImageReader, passed: PassedOn, streams: readonly [Fd, Fd, Fd], kept: KeptConnections): RestoredFiles {
+  return new Opener(reader, passed, streams, kept).openAll();
 }
 
 interface PipeEnds {
@@ -131,12 +132,12 @@ class Opener {
   readonly #temporary: Fd[] = [];
   readonly #sockets: RestoredSockets;
 
-  constructor(reader: ImageReader, passed: PassedOn, streams: readonly [Fd, Fd, Fd]) {
+  constructor(reader: ImageReader, passed: PassedOn, streams: readonly [Fd, Fd, Fd], kept: KeptConnections) {
     this.#reader = reader;
     this.#metadata = reader.metadata;
     this.#passed = passed;
     this.#streams = streams;
-    this.#sockets = new RestoredSockets(reader.metadata, (warning) => this.#warnings.push(warning));
+    this.#sockets = new RestoredSockets(reader.metadata, kept, (warning) => this.#warnings.push(warning));
   }
 
   openAll(): RestoredFiles {
@@ -181,7 +182,7 @@ class Opener {
         terminals,
         startingTerminals,
         sharedNumbers,
-        arm: () => [...this.#arming, ...this.#watching].forEach((arm) => arm()),
+        arm: () => [...this.#arming, ...this.#watching, () => this.#sockets.release()].forEach((arm) => arm()),
         rewindShared: () => this.#rewinding.forEach((rewind) => rewind()),
         warnings: this.#warnings,
         undo: () => this.#undoing.forEach((undo) => undo()),

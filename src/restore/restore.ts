@@ -35,6 +35,7 @@ import { IpcObjects } from "./ipc.ts";
 import { IpcTaken, inNamespace, planIpc } from "./ipc-plan.ts";
 import type { IpcPlan } from "./ipc-plan.ts";
 import { restoreLeases } from "./description-locks.ts";
+import { KeptConnections } from "./kept-connections.ts";
 import { MappedFiles } from "./mapped-files.ts";
 import { askForTiles, unfoldTiles, usesTiles } from "./tiles.ts";
 import { restoreMemory } from "./memory.ts";
@@ -113,6 +114,7 @@ class Restoration {
   readonly #request: RestoreRequest;
   readonly #metadata: ImageMetadata;
   readonly #comparison: FileComparison;
+  readonly #kept: ReadonlySet<number>;
   readonly #useNamespace: boolean;
   readonly #ipcPlan: IpcPlan;
   readonly #warnings: string[];
@@ -128,6 +130,7 @@ class Restoration {
     this.#request = request;
     this.#metadata = request.reader.metadata;
     this.#comparison = comparison.files;
+    this.#kept = comparison.keptConnections;
     this.#useNamespace = comparison.useNamespace;
     this.#ipcPlan = ipcPlan;
     this.#warnings = [...comparison.notes, ...ipcPlan.warnings];
@@ -150,7 +153,12 @@ class Restoration {
     this.#undoFiles = makeMissing(reader, comparison);
     const mapped = new MappedFiles(this.#metadata, this.#passed);
     const undoMissing = this.#undoFiles;
-    const files = openAll(reader, this.#passed, this.#request.standardStreams);
+    const files = openAll(
+      reader,
+      this.#passed,
+      this.#request.standardStreams,
+      new KeptConnections(this.#metadata, this.#kept, this.#request.held),
+    );
     this.#warnings.push(...files.warnings);
     const undoMade = (): void => {
       files.undo();

@@ -1,5 +1,5 @@
 /** A job in the store: its folder, its lock, its checkpoints. */
-import { ftruncateSync, writeSync } from "node:fs";
+import { ftruncateSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { assert } from "../base/assert.ts";
 import { systemClock } from "../base/clock.ts";
@@ -11,8 +11,8 @@ import { CheckpointFolder, damagedCheckpoint } from "./checkpoints.ts";
 import type { CheckpointRecord, WholeCheckpoint } from "./checkpoints.ts";
 import { errnoOf, moveDirectory, removeTree, replaceFile, sweepTemporaries, uniqueName, withContext } from "./durable.ts";
 import { PendingCheckpoint } from "./pending-checkpoint.ts";
-import { encodeRecord, jobSchema, readBounded, readRecord, runSchema } from "./records.ts";
-import type { RunRecord } from "./records.ts";
+import { encodeRecord, heldSchema, jobSchema, readBounded, readRecord, runSchema } from "./records.ts";
+import type { HeldRecord, RunRecord } from "./records.ts";
 
 export interface JobRecord {
   readonly name: string;
@@ -38,6 +38,7 @@ export class Job {
   readonly controlPath: string;
   readonly #lockPath: string;
   readonly #runPath: string;
+  readonly #heldPath: string;
   readonly #folder: CheckpointFolder;
   readonly #clock: Clock;
   #lock: LockHandle | undefined;
@@ -53,6 +54,7 @@ export class Job {
     this.controlPath = join(directory, "control.sock");
     this.#lockPath = join(directory, "lock");
     this.#runPath = join(directory, "run.json");
+    this.#heldPath = join(directory, "held.json");
     this.#folder = new CheckpointFolder(directory);
     this.#clock = clock;
   }
@@ -99,6 +101,20 @@ export class Job {
 
   writeRun(run: RunRecord): void {
     withContext(`write down the run of job "${this.name}"`, () => replaceFile(this.#runPath, encodeRecord(runSchema, run)));
+  }
+
+  /** Who holds connections for the next restart; null when nobody does. Whether the process still lives it does not say. */
+  held(): HeldRecord | null {
+    const outcome = readRecord(this.#heldPath, heldSchema);
+    return outcome.kind === "read" ? outcome.value : null;
+  }
+
+  /** Null: nobody any more. */
+  writeHeld(held: HeldRecord | null): void {
+    withContext(`write down what is held for job "${this.name}"`, () => {
+      if (held === null) rmSync(this.#heldPath, { force: true });
+      else replaceFile(this.#heldPath, encodeRecord(heldSchema, held));
+    });
   }
 
   /**
