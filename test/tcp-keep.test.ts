@@ -1,161 +1,356 @@
 /** TCP connections that lead out of the job, and what `--tcp` makes of them. */
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { createServer, type AddressInfo, type Socket } from "node:net";
 import { test, type TestContext } from "node:test";
-import { Job, Place, findTool, touch, until, withoutEngine } from "./harness/mod.ts";
+import {
+  Conversation,
+  Job,
+  Place,
+  TwoMachines,
+  findTool,
+  killIfAlive,
+  until,
+  whyNoMachines,
+  withoutEngine,
+  type Role,
+} from "./harness/mod.ts";
 
+const EXIT_USAGE = 64;
+const EXIT_CHANGED = 67;
+const EXIT_PERMISSION = 77;
 const isRoot = process.getuid?.() === 0;
 const python = findTool("python3");
+const IN_MEASURE = ["connect-send-700", "listen-send-800", "connect-take-500", "listen-take-600"];
 
-/** What both sides send: neither can come from anywhere else. */
-const PATTERN = createHash("shake128", { outputLength: 1 << 24 })
-  .update("cairn")
-  .digest();
-
-/**
- * Connects to its argument, does what the second says until it says `ready`, waits for the file `go`, and then sends and receives what is left.
- * `full` writes until there is no room, `idle` nothing, `half` 1,000 bytes and the end, `read` reads 1,000 bytes.
- */
-const CLIENT = `
-import hashlib, os, socket, sys, time
-port, what, go = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-pattern = hashlib.shake_128(b"cairn").digest(1 << 24)
-one = socket.create_connection(("127.0.0.1", port))
-sent = 0
-if what == "full":
-    one.setblocking(False)
-    idle = 0
-    while idle < 20:
-        try:
-            sent += one.send(pattern[sent:sent + 10007])
-            idle = 0
-        except BlockingIOError:
-            idle += 1
-            time.sleep(0.01)
-    one.setblocking(True)
-if what == "half":
-    one.sendall(pattern[:1000])
-    sent = 1000
-    one.shutdown(socket.SHUT_WR)
-got = hashlib.sha256()
-count = 0
-if what == "read":
-    while count < 1000:
-        piece = one.recv(1000 - count)
-        got.update(piece)
-        count += len(piece)
-print("ready", flush=True)
-while not os.path.exists(go): time.sleep(0.01)
-if what != "half":
-    one.sendall(pattern[sent:sent + 5000])
-    sent += 5000
-    one.shutdown(socket.SHUT_WR)
-while True:
-    piece = one.recv(65536)
-    if not piece: break
-    got.update(piece)
-    count += len(piece)
-print("sent", sent, "received", count, got.hexdigest(), flush=True)
-`;
-
-class Peer implements AsyncDisposable {
-  readonly #server: Server;
-  readonly #sockets: Socket[] = [];
-  #received = Buffer.alloc(0);
-  error: Error | undefined;
-  ended = false;
-  closed = false;
-
-  constructor(greeting: (socket: Socket) => void) {
-    this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
-      this.#sockets.push(socket);
-      socket.on("error", (error) => (this.error = error));
-      socket.on("data", (bytes) => (this.#received = Buffer.concat([this.#received, bytes])));
-      socket.on("end", () => (this.ended = true));
-      socket.on("close", () => (this.closed = true));
-      greeting(socket);
-    });
-  }
-
-  async listen(): Promise<string> {
-    this.#server.listen(0, "127.0.0.1");
-    await once(this.#server, "listening");
-    return String((this.#server.address() as AddressInfo).port);
-  }
-
-  get socket(): Socket {
-    const [socket] = this.#sockets;
-    assert.ok(socket, "somebody has connected");
-    return socket;
-  }
-
-  get received(): Buffer {
-    return this.#received;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const socket of this.#sockets) socket.destroy();
-    this.#server.close();
-    await once(this.#server, "close");
-  }
+function skips(t: TestContext, needsRoot: boolean): boolean {
+  const why =
+    python === undefined ? "no python3 on this machine" : withoutEngine ? "needs the engine" : needsRoot && !isRoot ? "needs root" : null;
+  if (why !== null) t.skip(why);
+  return why !== null;
 }
 
-function sha256(bytes: Buffer): string {
-  return createHash("sha256").update(bytes).digest("hex");
+function skipsMachines(t: TestContext): boolean {
+  const why = whyNoMachines();
+  if (why !== null) t.skip(why);
+  return why !== null;
 }
 
-async function held(
-  t: TestContext,
-  what: string,
-  toSend: { readonly before: number; readonly meanwhile: number; readonly after: number },
-): Promise<void> {
-  if (python === undefined) return t.skip("no python3 on this machine");
-  if (!isRoot) return t.skip("needs root");
-  if (withoutEngine) return t.skip("needs the engine");
+interface Held {
+  readonly name: string;
+  readonly before: readonly string[];
+  /** While nobody has the connection. */
+  readonly meanwhile?: readonly string[];
+  readonly after?: readonly string[];
+  readonly haveEnded?: readonly Role[];
+  readonly family?: 6;
+}
+
+const heldCases: readonly Held[] = [
+  { name: "a connection that is idle", before: IN_MEASURE, after: ["connect-send-100", "listen-take-100"] },
+  { name: "an IPv6 connection", before: IN_MEASURE, after: ["listen-send-100", "connect-take-100"], family: 6 },
+  { name: "a connection whose both queues are full", before: ["connect-fill", "listen-fill"] },
+  { name: "a connection over which the peer sends while nobody has it", before: IN_MEASURE, meanwhile: ["listen-send-20000"] },
+  {
+    name: "a connection that the peer shuts down while nobody has it",
+    before: IN_MEASURE,
+    meanwhile: ["listen-end"],
+    haveEnded: ["listen"],
+  },
+  { name: "a connection that the job has shut down for writing", before: ["connect-send-9", "connect-end"], haveEnded: ["connect"] },
+  { name: "a connection that the peer has shut down for writing", before: ["listen-send-9", "listen-end"], haveEnded: ["listen"] },
+];
+
+/** The peer is told nothing, and both go on. */
+async function throughTheStop(t: TestContext, one: Held): Promise<void> {
+  if (skips(t, true) || python === undefined) return;
   await using place = new Place();
-  let sent = 0;
-  const send = (peer: Peer, bytes: number): void => {
-    peer.socket.write(PATTERN.subarray(sent, sent + bytes));
-    sent += bytes;
-  };
-  await using peer = new Peer(() => send(peer, toSend.before));
-  const job = new Job(place, [python, "-c", CLIENT, await peer.listen(), what, place.path("go")]);
-  await job.says("ready\n");
-  const stopped = await job.checkpoint("--stop", "--tcp", "keep");
+  await using conversation = await Conversation.begin(place, python, null, one.family ?? 4);
+  await conversation.doAll(one.before);
+  const stopped = await conversation.cairn("checkpoint", "job", "--stop", "--tcp", "keep");
   assert.equal(stopped.status, 0, stopped.stderr);
   assert.match(stopped.stdout, /cairn restart job --tcp keep goes on from here/);
-  await job.end();
-  send(peer, toSend.meanwhile);
-  const preview = await place.cairn(["restart", "--dry-run", "--tcp", "keep", "job"]);
-  assert.equal(preview.status, 0, preview.stderr);
-  assert.match(
-    preview.stdout,
-    /The TCP connection to 127\.0\.0\.1:\d+ \(process \d+, descriptor 3\) leads out of the job: it is kept, held since the checkpoint/,
-  );
-  job.restart("job", ["--tcp", "keep"], { stderr: place.path("restart.err") });
-  await until("the job runs again", () => place.read("restart.err").includes("goes on from checkpoint 1"));
-  assert.equal(peer.closed, false, "the peer was not told of an end");
-  assert.equal(peer.error, undefined);
-  send(peer, toSend.after);
-  peer.socket.end();
-  peer.socket.resume();
-  touch(place.path("go"));
-  await job.end();
-  const [, fromJob, toJob, hash] = /^sent (\d+) received (\d+) (\w+)$/m.exec(job.out) ?? [];
-  assert.equal(Number(toJob), sent, job.explain());
-  assert.equal(hash, sha256(PATTERN.subarray(0, sent)));
-  await until("the peer has it all", () => peer.ended);
-  assert.equal(peer.received.length, Number(fromJob));
-  assert.ok(peer.received.equals(PATTERN.subarray(0, Number(fromJob))), "what the peer has received is what was sent");
-  assert.equal(peer.error, undefined);
+  await conversation.job.end();
+  await conversation.doAll(one.meanwhile ?? []);
+  const preview = await conversation.cairn("restart", "--dry-run", "--tcp", "keep", "job");
+  assert.equal(preview.status, 0, preview.stdout);
+  assert.match(preview.stdout, /The TCP connection to .*:\d+ \(process \d+, descriptor 3\) leads out of the job: it is kept, held since/);
+  await conversation.restart("--tcp", "keep");
+  await conversation.doAll(one.after ?? []);
+  await conversation.finish(one.haveEnded);
+  await conversation.job.end();
+  await conversation.isLetGo();
 }
 
-test("a connection that is idle is kept over checkpoint --stop and a restart", (t) =>
-  held(t, "idle", { before: 0, meanwhile: 0, after: 3000 }));
-test("a connection whose both queues are full is kept with every byte", (t) =>
-  held(t, "full", { before: 1 << 23, meanwhile: 0, after: 3000 }));
-test("what the peer sends while nobody has the connection arrives after the restart", (t) =>
-  held(t, "read", { before: 1500, meanwhile: 20_000, after: 3000 }));
-test("a connection that the job has shut down for writing is kept", (t) => held(t, "half", { before: 100, meanwhile: 200, after: 300 }));
+for (const one of heldCases) test(`${one.name} is kept over checkpoint --stop and a restart`, (t) => throughTheStop(t, one));
+
+interface Moved extends Held {
+  /** The job was ended by the checkpoint, with its connections held; else its machine goes down after it. */
+  readonly stop?: true;
+  /** The cable is out from here on, before the checkpoint. */
+  readonly unplugged?: readonly string[];
+}
+
+const movedCases: readonly Moved[] = [
+  { name: "an idle connection of a machine that went down", before: IN_MEASURE, after: ["connect-send-100", "listen-take-100"] },
+  {
+    name: "an idle IPv6 connection of a machine that went down",
+    before: IN_MEASURE,
+    after: ["listen-send-100", "connect-take-100"],
+    family: 6,
+  },
+  { name: "a connection of a machine that went down with bytes on their way", before: IN_MEASURE, unplugged: ["connect-send-5000"] },
+  {
+    name: "a connection of a machine that went down, half closed by the job",
+    before: [...IN_MEASURE, "connect-end"],
+    haveEnded: ["connect"],
+  },
+  {
+    name: "a connection of a machine that went down, half closed by the peer",
+    before: [...IN_MEASURE, "listen-end"],
+    haveEnded: ["listen"],
+  },
+  { name: "a connection of a machine that was stopped, both queues full", before: ["connect-fill", "listen-fill"], stop: true },
+  {
+    name: "a connection of a machine that was stopped, the peer sending on",
+    before: IN_MEASURE,
+    stop: true,
+    meanwhile: ["listen-send-20000"],
+  },
+];
+
+/** Another machine with the same addresses goes on: nothing of the connection is left but what is in the image. */
+async function onAnotherMachine(t: TestContext, one: Moved): Promise<void> {
+  if (skips(t, true) || skipsMachines(t) || python === undefined) return;
+  await using place = new Place();
+  using machines = new TwoMachines();
+  await using conversation = await Conversation.begin(place, python, machines, one.family ?? 4);
+  await conversation.doAll(one.before);
+  if (one.unplugged !== undefined) {
+    machines.pullCable();
+    await conversation.doAll(one.unplugged);
+  }
+  const saved = await conversation.cairn("checkpoint", "job", ...(one.stop === true ? ["--stop", "--tcp", "keep"] : []));
+  assert.equal(saved.status, 0, saved.stderr);
+  machines.pullCable();
+  await conversation.doAll(one.meanwhile ?? []);
+  await conversation.job.crash();
+  const holder = conversation.holder();
+  if (holder !== null) killIfAlive(holder);
+  // Where the peer still sends, or asks whether there is room, it must not hear of a machine that does not have the connection yet: that would reset it.
+  machines.newMachine({ isReachable: one.stop !== true });
+  await conversation.restart("--tcp", "keep");
+  machines.makeReachable();
+  await conversation.doAll(one.after ?? []);
+  await conversation.finish(one.haveEnded);
+  await conversation.job.end();
+}
+
+for (const one of movedCases) test(`${one.name} is kept on one with its addresses`, (t) => onAnotherMachine(t, one));
+
+interface Refused {
+  readonly name: string;
+  /** What happens after the checkpoint, until the restart on the other machine. */
+  readonly then: (conversation: Conversation, machines: TwoMachines) => Promise<void>;
+  readonly why: RegExp;
+}
+
+const refusedCases: readonly Refused[] = [
+  {
+    name: "whose job has sent more",
+    then: async (conversation, machines) => {
+      await conversation.doAll(["connect-send-10", "listen-take-10"]);
+      await lose(conversation, machines);
+      machines.newMachine();
+    },
+    why: /it went on after the checkpoint, and its peer has heard from it since/,
+  },
+  {
+    name: "whose peer has sent more",
+    then: async (conversation, machines) => {
+      await conversation.doAll(["listen-send-10", "connect-take-10"]);
+      await lose(conversation, machines);
+      machines.newMachine();
+    },
+    why: /it went on after the checkpoint, and its peer has heard from it since/,
+  },
+  {
+    name: "whose peer has ended",
+    then: async (conversation, machines) => {
+      await lose(conversation, machines);
+      conversation.peer.signal("SIGKILL");
+      await conversation.peer.ended;
+      machines.newMachine();
+    },
+    why: /its peer does not know it any more/,
+  },
+  {
+    name: "whose peer does not answer",
+    then: async (conversation, machines) => {
+      await lose(conversation, machines);
+      machines.newMachine({ isReachable: false });
+    },
+    why: /its peer does not answer/,
+  },
+  {
+    name: "on a machine without its address",
+    then: async (conversation, machines) => {
+      await lose(conversation, machines);
+      machines.newMachine({ hasAddresses: false });
+    },
+    why: /this machine does not have its address/,
+  },
+];
+
+/** The machine goes down, and its peer is told nothing. */
+async function lose(conversation: Conversation, machines: TwoMachines): Promise<void> {
+  machines.pullCable();
+  await conversation.job.crash();
+}
+
+for (const { name, then, why } of refusedCases) {
+  test(`a connection ${name} is not kept, and the restart says why`, async (t) => {
+    if (skips(t, true) || skipsMachines(t) || python === undefined) return;
+    await using place = new Place();
+    using machines = new TwoMachines();
+    await using conversation = await Conversation.begin(place, python, machines);
+    await conversation.doAll(IN_MEASURE);
+    assert.equal((await conversation.cairn("checkpoint", "job")).status, 0);
+    await then(conversation, machines);
+    const refused = await conversation.cairn("restart", "job", "--tcp", "keep");
+    assert.equal(refused.status, EXIT_CHANGED, refused.stderr);
+    assert.match(refused.stderr, /the TCP connection to 10\.77\.0\.1:\d+ \(process \d+, descriptor 3\) cannot be kept: /);
+    assert.match(refused.stderr, why);
+    assert.deepEqual(place.living(), []);
+    // Without it the job goes on, and finds its connection reset.
+    await conversation.restart();
+    conversation.order("connect", "rest");
+    await until("the job finds it reset", () => /^order \d+ ConnectionResetError$/m.test(conversation.job.out));
+    await conversation.job.end();
+  });
+}
+
+/** Two connections to its argument. */
+const TWO = `
+import socket, sys, time
+both = [socket.create_connection(("127.0.0.1", int(sys.argv[1]))) for _ in range(2)]
+print("connected", flush=True)
+for one in both:
+    try: print(one.recv(1), flush=True)
+    except OSError as error: print(type(error).__name__, flush=True)
+`;
+
+async function withTwo(t: TestContext, work: (place: Place, job: Job) => Promise<void>): Promise<void> {
+  if (skips(t, false) || python === undefined) return;
+  await using place = new Place();
+  const peers: Socket[] = [];
+  const server = createServer((socket) => void peers.push(socket.on("error", () => undefined)));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  try {
+    const job = new Job(place, [python, "-c", TWO, String((server.address() as AddressInfo).port)]);
+    await job.says("connected");
+    await work(place, job);
+  } finally {
+    for (const peer of peers) peer.destroy();
+    server.close();
+  }
+}
+
+const NAMED = [3, 4].map((fd) => new RegExp(`the TCP connection to 127\\.0\\.0\\.1:\\d+ \\(process \\d+, descriptor ${fd}\\)`, "i"));
+
+function namesBoth(text: string): void {
+  for (const pattern of NAMED) assert.match(text, pattern);
+}
+
+test("connections that ended with the job are not kept: each is named, before anything is started", (t) =>
+  withTwo(t, async (place, job) => {
+    assert.equal((await job.checkpoint()).status, 0);
+    await job.crash();
+    const refused = await place.cairn(["restart", "job", "--tcp", "keep"]);
+    assert.equal(refused.status, isRoot ? EXIT_CHANGED : EXIT_PERMISSION, refused.stderr);
+    namesBoth(refused.stderr);
+    assert.match(refused.stderr, isRoot ? /was ended after the checkpoint|is gone/ : /CAP_NET_ADMIN/);
+    assert.deepEqual(place.living(), []);
+  }));
+
+test("restart --tcp fail refuses every connection that leads out of the job by name", (t) =>
+  withTwo(t, async (place, job) => {
+    assert.equal((await job.checkpoint()).status, 0);
+    await job.crash();
+    const refused = await place.cairn(["restart", "job", "--tcp", "fail"]);
+    assert.equal(refused.status, EXIT_CHANGED, refused.stderr);
+    namesBoth(refused.stderr);
+    assert.deepEqual(place.living(), []);
+  }));
+
+test("restart --dry-run says what becomes of each connection that leads out of the job", (t) =>
+  withTwo(t, async (place, job) => {
+    assert.equal((await job.checkpoint()).status, 0);
+    await job.crash();
+    const preview = await place.cairn(["restart", "job", "--dry-run"]);
+    assert.equal(preview.status, 0, preview.stdout);
+    namesBoth(preview.stdout);
+    assert.match(preview.stdout, /leads out of the job: the program finds it reset/);
+    job.restart();
+    await job.end();
+    assert.equal(job.out, "connected\nConnectionResetError\nConnectionResetError\n", job.explain());
+  }));
+
+test("connections that are held for a restart without --tcp keep are reset at both ends", async (t) => {
+  if (skips(t, true) || python === undefined) return;
+  await using place = new Place();
+  await using conversation = await Conversation.begin(place, python);
+  await conversation.doAll(IN_MEASURE);
+  assert.equal((await conversation.cairn("checkpoint", "job", "--stop", "--tcp", "keep")).status, 0);
+  conversation.order("listen", "rest");
+  await conversation.restart();
+  await conversation.isLetGo();
+  await until("the peer finds it reset", () => /^order \d+ ConnectionResetError$/m.test(conversation.peerOut));
+  conversation.order("connect", "rest");
+  await until("the job finds it reset", () => /^order \d+ ConnectionResetError$/m.test(conversation.job.out));
+});
+
+test("cairn rm resets the connections that are held for the job", async (t) => {
+  if (skips(t, true) || python === undefined) return;
+  await using place = new Place();
+  await using conversation = await Conversation.begin(place, python);
+  assert.equal((await conversation.cairn("checkpoint", "job", "--stop", "--tcp", "keep")).status, 0);
+  conversation.order("listen", "rest");
+  assert.equal((await conversation.cairn("rm", "job")).status, 0);
+  await conversation.isLetGo();
+  await until("the peer finds it reset", () => /^order \d+ ConnectionResetError$/m.test(conversation.peerOut));
+});
+
+test("a job may be stopped and restarted with its connection again and again", async (t) => {
+  if (skips(t, true) || python === undefined) return;
+  await using place = new Place();
+  await using conversation = await Conversation.begin(place, python);
+  for (let round = 0; round < 3; round += 1) {
+    await conversation.doAll(IN_MEASURE);
+    const stopped = await conversation.cairn("checkpoint", "job", "--stop", "--tcp", "keep");
+    assert.equal(stopped.status, 0, stopped.stderr);
+    await conversation.restart("--tcp", "keep");
+    await conversation.isLetGo();
+  }
+  await conversation.finish();
+});
+
+test("an ordinary user's checkpoint --stop --tcp keep is refused by name, and the job runs on", async (t) => {
+  if (isRoot) return t.skip("is for an ordinary user");
+  if (skips(t, false) || python === undefined) return;
+  await using place = new Place();
+  await using conversation = await Conversation.begin(place, python);
+  const refused = await conversation.cairn("checkpoint", "job", "--stop", "--tcp", "keep");
+  assert.equal(refused.status, EXIT_PERMISSION, refused.stderr);
+  assert.match(refused.stderr, /Cannot hold the TCP connection that is descriptor 3 of process \d+, which needs CAP_NET_ADMIN/);
+  await conversation.doAll(IN_MEASURE);
+  await conversation.finish();
+});
+
+test("checkpoint --tcp keep without --stop is refused", async (t) => {
+  if (withoutEngine) return t.skip("needs the engine");
+  await using place = new Place();
+  const refused = await place.cairn(["checkpoint", "job", "--tcp", "keep"]);
+  assert.equal(refused.status, EXIT_USAGE, refused.stderr);
+});

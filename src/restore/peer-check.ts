@@ -84,7 +84,7 @@ export class PeerCheck implements Disposable {
     // The end of the stream, if it was sent, counts as one.
     if (isAfter(sendSequence - Buffer.byteLength(queued, "base64") - 1, acknowledged)) return "its peer has another connection by now";
     const isAhead = isAfter(acknowledged, sendSequence) || !isAfter(timestamp, echoed);
-    return isAhead ? "it went on after the checkpoint, and its peer is ahead of it" : null;
+    return isAhead ? "it went on after the checkpoint, and its peer has heard from it since" : null;
   }
 
   /** The next segment of this connection; null when there is none now. */
