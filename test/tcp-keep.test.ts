@@ -1,7 +1,7 @@
 /** TCP connections that lead out of the job, and what `--tcp` makes of them. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { createServer, type AddressInfo, type Socket } from "node:net";
+import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { test, type TestContext } from "node:test";
 import {
   Conversation,
@@ -150,15 +150,15 @@ for (const one of movedCases) test(`${one.name} is kept on one with its addresse
 
 interface Refused {
   readonly name: string;
-  /** What happens after the checkpoint, until the restart on the other machine. */
-  readonly then: (conversation: Conversation, machines: TwoMachines) => Promise<void>;
+  /** What happens until the restart on the other machine. */
+  readonly after: (conversation: Conversation, machines: TwoMachines) => Promise<void>;
   readonly why: RegExp;
 }
 
 const refusedCases: readonly Refused[] = [
   {
     name: "whose job has sent more",
-    then: async (conversation, machines) => {
+    after: async (conversation, machines) => {
       await conversation.doAll(["connect-send-10", "listen-take-10"]);
       await lose(conversation, machines);
       machines.newMachine();
@@ -167,7 +167,7 @@ const refusedCases: readonly Refused[] = [
   },
   {
     name: "whose peer has sent more",
-    then: async (conversation, machines) => {
+    after: async (conversation, machines) => {
       await conversation.doAll(["listen-send-10", "connect-take-10"]);
       await lose(conversation, machines);
       machines.newMachine();
@@ -176,7 +176,7 @@ const refusedCases: readonly Refused[] = [
   },
   {
     name: "whose peer has ended",
-    then: async (conversation, machines) => {
+    after: async (conversation, machines) => {
       await lose(conversation, machines);
       conversation.peer.signal("SIGKILL");
       await conversation.peer.ended;
@@ -186,7 +186,7 @@ const refusedCases: readonly Refused[] = [
   },
   {
     name: "whose peer does not answer",
-    then: async (conversation, machines) => {
+    after: async (conversation, machines) => {
       await lose(conversation, machines);
       machines.newMachine({ isReachable: false });
     },
@@ -194,7 +194,7 @@ const refusedCases: readonly Refused[] = [
   },
   {
     name: "on a machine without its address",
-    then: async (conversation, machines) => {
+    after: async (conversation, machines) => {
       await lose(conversation, machines);
       machines.newMachine({ hasAddresses: false });
     },
@@ -208,7 +208,7 @@ async function lose(conversation: Conversation, machines: TwoMachines): Promise<
   await conversation.job.crash();
 }
 
-for (const { name, then, why } of refusedCases) {
+for (const { name, after, why } of refusedCases) {
   test(`a connection ${name} is not kept, and the restart says why`, async (t) => {
     if (skips(t, true) || skipsMachines(t) || python === undefined) return;
     await using place = new Place();
@@ -216,7 +216,7 @@ for (const { name, then, why } of refusedCases) {
     await using conversation = await Conversation.begin(place, python, machines);
     await conversation.doAll(IN_MEASURE);
     assert.equal((await conversation.cairn("checkpoint", "job")).status, 0);
-    await then(conversation, machines);
+    await after(conversation, machines);
     const refused = await conversation.cairn("restart", "job", "--tcp", "keep");
     assert.equal(refused.status, EXIT_CHANGED, refused.stderr);
     assert.match(refused.stderr, /the TCP connection to 10\.77\.0\.1:\d+ \(process \d+, descriptor 3\) cannot be kept: /);
@@ -335,6 +335,55 @@ test("a job may be stopped and restarted with its connection again and again", a
   }
   await conversation.finish();
 });
+
+/** Listens at a port that nobody else may reuse, greets whoever comes and answers whatever comes, in capitals. */
+const SERVER = `
+import select, socket
+server = socket.socket()
+server.bind(("127.0.0.1", 0))
+server.listen()
+print("port", server.getsockname()[1], flush=True)
+clients = []
+while True:
+    for one in select.select([server, *clients], [], [])[0]:
+        if one is server:
+            clients.append(server.accept()[0])
+            continue
+        try: got = one.recv(100)
+        except OSError: got = b""
+        if got: one.sendall(got.upper())
+        else: clients.remove(one)
+`;
+
+for (const rule of ["keep", "reset"]) {
+  test(`a server whose clients are held listens again after a restart with --tcp ${rule}`, async (t) => {
+    if (skips(t, true) || python === undefined) return;
+    await using place = new Place();
+    const job = new Job(place, [python, "-c", SERVER]);
+    const port = await until("it listens", () => Number(/port (\d+)\n/.exec(job.out)?.[1] ?? 0) || undefined);
+    const first = await answered(port, "one");
+    assert.equal((await job.checkpoint("--stop", "--tcp", "keep")).status, 0);
+    await job.end();
+    await job.restartDetached("job", ["--tcp", rule]);
+    const second = await answered(port, "two");
+    if (rule === "keep") await answeredBy(first, "three");
+    else await until("the client finds it reset", () => first.destroyed);
+    for (const one of [first, second]) one.destroy();
+  });
+}
+
+async function answered(port: number, text: string): Promise<Socket> {
+  const client = connect(port, "127.0.0.1").on("error", () => undefined);
+  await once(client, "connect");
+  await answeredBy(client, text);
+  return client;
+}
+
+async function answeredBy(client: Socket, text: string): Promise<void> {
+  client.write(text);
+  const [bytes] = (await once(client, "data")) as [Buffer];
+  assert.equal(String(bytes), text.toUpperCase());
+}
 
 test("an ordinary user's checkpoint --stop --tcp keep is refused by name, and the job runs on", async (t) => {
   if (isRoot) return t.skip("is for an ordinary user");

@@ -10,12 +10,14 @@
  * - a connection that is held for a restart takes nothing in from the first look on, so that the image has all that its peer
  *   was told has arrived; what the peer sends meanwhile it sends again.
  */
-import { CairnError } from "../base/errors.ts";
+import { CairnError, SyscallError } from "../base/errors.ts";
+import { asPid } from "../base/ids.ts";
 import type { Fd, Pid } from "../base/ids.ts";
 import type { ConnectionState, OpenFile } from "../image/mod.ts";
 import { PR_SET_NAME } from "../kernel/abi/constants.ts";
 import { SYSCALLS } from "../kernel/abi/x86-64/syscalls.ts";
 import type { OwnedFd } from "../kernel/descriptors.ts";
+import { readStatus } from "../kernel/procfs/mod.ts";
 import {
   TCP_CLOSE,
   TCP_CLOSE_WAIT,
@@ -79,9 +81,13 @@ export interface Outward {
 }
 
 const EPERM = 1;
+const CAP_NET_ADMIN = 12n;
 const GUARDED_AT_ONCE = 64;
 const MOST_READINGS = 100;
 const LONGEST_MS = 0x7fff_ffff;
+const LARGEST_NUMBER = 0xffff_ffff;
+/** Of all connections together: metadata have an end. A job that has written more than its peers take finds the rest of them reset. */
+const MOST_QUEUED_BYTES = 64 << 20;
 /** For how long connections are held: a restart on another day finds them reset. */
 const HOLD_MS = 24 * 60 * 60 * 1000;
 const SYNCHRONIZED = new Set([TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_CLOSE_WAIT, TCP_LAST_ACK, TCP_CLOSING]);
@@ -94,8 +100,10 @@ export function callsOutOfRepair(fd: Fd, reuse: number): GuardCall[] {
   ];
 }
 
-/** Looks into connections of a job that runs on afterwards. Precondition: the job is frozen. */
+/** Looks into connections of a job that runs on afterwards, if this user may. Precondition: the job is frozen. */
 export function lookIntoConnections(outward: readonly Outward[]): void {
+  if (!mayLook()) return;
+  let queued = 0;
   for (let from = 0; from < outward.length; from += GUARDED_AT_ONCE) {
     using looked = new Sockets(outward.slice(from, from + GUARDED_AT_ONCE));
     using _guard = new Guard(
@@ -105,9 +113,17 @@ export function lookIntoConnections(outward: readonly Outward[]): void {
     for (const one of looked.list) {
       const state = read(one, false);
       if (state === "forbidden") return;
-      if (state !== null) one.outward.file.connection = state;
+      if (state === null) continue;
+      queued += state.queued.length;
+      if (queued <= MOST_QUEUED_BYTES) one.outward.file.connection = state;
     }
   }
+}
+
+/** A process in a user namespace of its own may have the capability and not be allowed all the same. */
+function mayLook(): boolean {
+  const capabilities = readStatus(asPid(process.pid))?.capabilities.effective ?? 0n;
+  return ((capabilities >> CAP_NET_ADMIN) & 1n) === 1n;
 }
 
 /**
@@ -121,6 +137,7 @@ export class HeldConnections implements Disposable {
 
   /** Throws a CairnError (`permission`, `unsupported`) for a connection that can't be held. Precondition: the job is frozen. */
   constructor(outward: readonly Outward[]) {
+    if (!mayLook()) throw refusal(outward, "permission", "which needs CAP_NET_ADMIN");
     this.#sockets = new Sockets(outward);
     const { list } = this.#sockets;
     try {
@@ -139,10 +156,10 @@ export class HeldConnections implements Disposable {
     try {
       for (const one of list) {
         countStep("connection");
-        dropContent(one.own.fd);
+        quieten(one);
         const state = read(one, true);
-        if (state === null) throw refusal(one.outward, "unsupported", "that is not connected, or not by TCP alone");
-        if (state === "forbidden") throw refusal(one.outward, "permission", "which needs CAP_NET_ADMIN");
+        if (state === null) throw refusal([one.outward], "unsupported", "that is not connected, or not by TCP alone");
+        if (state === "forbidden") throw refusal([one.outward], "permission", "which needs CAP_NET_ADMIN");
         one.outward.file.connection = state;
       }
     } catch (error) {
@@ -191,14 +208,26 @@ function callsToHold(fds: readonly Fd[]): GuardCall[] {
   return [
     { number: SYSCALLS.prctl, arguments: [PR_SET_NAME, Buffer.from("cairn-holder\0")] },
     { number: SYSCALLS.chdir, arguments: [Buffer.from("/\0")] },
-    // The standard streams of whoever took the checkpoint.
-    { number: SYSCALLS.close_range, arguments: [0, 2, 0] },
+    // The standard streams of whoever took the checkpoint, and whatever else that had.
+    ...closingAllBut(fds),
     ...fds.flatMap((fd) => [
+      // So that the job can listen at its port again, whatever becomes of them.
+      set(fd, SOL_SOCKET, SO_REUSEADDR, word(1)),
       set(fd, SOL_SOCKET, SO_LINGER, hardEnd),
       set(fd, SOL_SOCKET, SO_KEEPALIVE, word(0)),
       set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, word(LONGEST_MS)),
     ]),
   ];
+}
+
+function closingAllBut(fds: readonly Fd[]): GuardCall[] {
+  const kept = [...fds].sort((a, b) => a - b);
+  const starts = [0, ...kept.map((fd) => fd + 1)];
+  const ends = [...kept.map((fd) => fd - 1), LARGEST_NUMBER];
+  return starts.flatMap((start, index) => {
+    const end = ends[index] ?? LARGEST_NUMBER;
+    return start <= end ? [{ number: SYSCALLS.close_range, arguments: [start, end, 0] }] : [];
+  });
 }
 
 interface Looked {
@@ -293,9 +322,21 @@ function stateFrom(fd: Fd, info: TcpInfo, { written, notSent, window, ...reading
   };
 }
 
-function refusal({ reference: { pid, fd } }: Outward, code: "permission" | "unsupported", why: string): CairnError {
-  return new CairnError(code, `Cannot hold the TCP connection that is descriptor ${fd} of process ${pid}, ${why}`, {
-    data: { pid, fd, kind: "TCP connection" },
+/** From here on the connection takes nothing in. */
+function quieten({ outward, own }: Looked): void {
+  try {
+    dropContent(own.fd);
+  } catch (error) {
+    if (!(error instanceof SyscallError)) throw error;
+    throw refusal([outward], "unsupported", `to which no filter can be attached (${error.errnoName})`);
+  }
+}
+
+function refusal(outward: readonly Outward[], code: "permission" | "unsupported", why: string): CairnError {
+  const named = outward.map(({ reference: { pid, fd } }) => `descriptor ${fd} of process ${pid}`).join(" and ");
+  const what = outward.length === 1 ? "the TCP connection that is" : "the TCP connections that are";
+  return new CairnError(code, `Cannot hold ${what} ${named}, ${why}`, {
+    data: { pid: outward[0]?.reference.pid, fd: outward[0]?.reference.fd, kind: "TCP connection" },
     hint:
       code === "permission"
         ? "Run the command as root, or without --tcp keep: the connection then ends with the job. The job was not changed"

@@ -44,7 +44,7 @@ export class Conversation implements AsyncDisposable {
     const program = join(PROGRAMS, "talkers.py");
     const [command, ...words] = [...(machines?.onPeer ?? []), python, program, "listen", address, folder];
     // Not one of the processes that go down with the job.
-    const peer = place.start(command as string, words, { environment: { [TAG_VARIABLE]: undefined } });
+    const peer = place.start(command, words, { environment: { [TAG_VARIABLE]: undefined } });
     const port = await until("the peer listens", () => /^port (\d+)$/m.exec(readFileSync(peer.stdoutPath, "utf8"))?.[1]);
     const job = new Job(place, [python, program, "connect", address, port, folder], { around: machines?.onJob ?? [] });
     await job.says("connected\n");
@@ -87,7 +87,7 @@ export class Conversation implements AsyncDisposable {
 
   async cairnWith(options: SpawnOptions, ...argv: string[]): Promise<Outcome> {
     const [command, ...words] = [...(this.#machines?.onJob ?? []), CAIRN, ...argv];
-    const started = this.place.start(command as string, words, options);
+    const started = this.place.start(command, words, options);
     let isOver = false;
     void started.ended.then(() => (isOver = true));
     await until(`cairn ${argv.join(" ")} ends`, () => isOver);
