@@ -385,6 +385,22 @@ async function answeredBy(client: Socket, text: string): Promise<void> {
   assert.equal(String(bytes), text.toUpperCase());
 }
 
+test("a connection that was held and has gone on since is not taken up a second time", async (t) => {
+  if (skips(t, true) || skipsMachines(t) || python === undefined) return;
+  await using place = new Place();
+  using machines = new TwoMachines();
+  await using conversation = await Conversation.begin(place, python, machines);
+  await conversation.doAll(IN_MEASURE);
+  assert.equal((await conversation.cairn("checkpoint", "job", "--stop", "--tcp", "keep")).status, 0);
+  await conversation.restart("--tcp", "keep");
+  await conversation.doAll(["listen-send-10", "connect-take-10"]);
+  await lose(conversation, machines);
+  machines.newMachine();
+  const refused = await conversation.cairn("restart", "job", "--tcp", "keep");
+  assert.equal(refused.status, EXIT_CHANGED, refused.stderr);
+  assert.match(refused.stderr, /it went on after the checkpoint, and its peer has heard from it since/);
+});
+
 test("an ordinary user's checkpoint --stop --tcp keep is refused by name, and the job runs on", async (t) => {
   if (isRoot) return t.skip("is for an ordinary user");
   if (skips(t, false) || python === undefined) return;

@@ -30,7 +30,10 @@ const CAP_NET_RAW = 13n;
 const LIVING_PEERS: ReadonlySet<number> = new Set([TCP_ESTABLISHED, TCP_CLOSE_WAIT, TCP_FIN_WAIT1, TCP_FIN_WAIT2]);
 const IS_KEPT = "Without --tcp keep the program finds it reset";
 
-export function compareConnections(metadata: ImageMetadata, { tcp, held }: Pick<RestoreRequest, "tcp" | "held">): ConnectionComparison {
+export function compareConnections(
+  metadata: ImageMetadata,
+  { tcp, held, takenUp }: Pick<RestoreRequest, "tcp" | "held" | "takenUp">,
+): ConnectionComparison {
   const outward = metadata.openFiles.filter(
     (file): file is InternetSocket => file.kind === "internet-socket" && file.protocol === IPPROTO_TCP && file.lost === "outside",
   );
@@ -58,16 +61,16 @@ export function compareConnections(metadata: ImageMetadata, { tcp, held }: Pick<
       if (problem !== null) problems.push(problem);
       else {
         kept.add(socket.id);
-        notes.push(`${upperFirst(what)} leads out of the job: it is kept${howKept(socket, isHeld)}`);
+        notes.push(`${upperFirst(what)} leads out of the job: it is kept${howKept(socket, isHeld, takenUp)}`);
       }
     }
   }
   return { problems, notes, kept };
 }
 
-function howKept({ connection }: InternetSocket, isHeld: boolean): string {
+function howKept({ connection }: InternetSocket, isHeld: boolean, takenUp: boolean): string {
   if (isHeld) return ", held since the checkpoint";
-  if (connection?.held === true) return ", made again";
+  if (connection?.held === true && !takenUp) return ", made again";
   return " if its peer has heard nothing more of it since the checkpoint, which it is asked";
 }
 

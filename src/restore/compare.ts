@@ -26,7 +26,7 @@ export interface Comparison {
   readonly keptConnections: ReadonlySet<number>;
 }
 
-export type CompareRules = Pick<RestoreRequest, "files" | "pids" | "tcp" | "held">;
+export type CompareRules = Pick<RestoreRequest, "files" | "pids" | "tcp" | "held" | "takenUp">;
 
 /** Only looks. */
 export function compareAll(metadata: ImageMetadata, rules: CompareRules): Comparison {

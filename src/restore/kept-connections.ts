@@ -4,7 +4,7 @@
  *
  * A connection that was not held went on after the checkpoint, or may have. Made again as it was, it would be silently out of step with its peer:
  * bytes that the peer takes for repetitions, bytes that it never sends again. So its peer is asked first (see peer-check.ts), and
- * a connection that has gone on is refused.
+ * a connection that has gone on is refused. One that was held has not, up to the first restart from its checkpoint.
  *
  * Invariant: until `release` a restart that fails leaves each connection as it found it. One that was made again is deaf and in repair: it takes nothing
  * in and goes without a word. One that is held stays with its holder.
@@ -45,7 +45,7 @@ import {
 import { closeSync } from "node:fs";
 import { connectionText } from "./compare-connections.ts";
 import type { MadeSockets } from "./made-sockets.ts";
-import type { HeldForRestart } from "./mod.ts";
+import type { HeldForRestart, RestoreRequest } from "./mod.ts";
 import { PeerCheck } from "./peer-check.ts";
 import { joinProblems } from "./problems.ts";
 
@@ -60,14 +60,16 @@ const EAGAIN = 11;
 export class KeptConnections {
   readonly #metadata: ImageMetadata;
   readonly #held: HeldForRestart | null;
+  readonly #takenUp: boolean;
   readonly #kept: InternetSocket[];
   /** By id; the descriptors are whoever's who has taken them from `made`, until the job is let go. */
   readonly #fds = new Map<number, Fd>();
 
   /** `kept`: which of the image's sockets are to be kept; none where the rule is another. */
-  constructor(metadata: ImageMetadata, kept: ReadonlySet<number>, held: HeldForRestart | null) {
+  constructor(metadata: ImageMetadata, kept: ReadonlySet<number>, { held, takenUp }: Pick<RestoreRequest, "held" | "takenUp">) {
     this.#metadata = metadata;
     this.#held = held;
+    this.#takenUp = takenUp;
     this.#kept = metadata.openFiles.filter((file): file is InternetSocket => file.kind === "internet-socket" && kept.has(file.id));
   }
 
@@ -86,9 +88,9 @@ export class KeptConnections {
     }
     for (const socket of this.#kept) {
       const { connection } = socket;
-      if (connection === undefined || connection.held) continue;
+      if (connection === undefined || this.#held?.openFiles.has(socket.id) === true) continue;
       using check = new PeerCheck(made.of(socket.id), socket, connection);
-      const why = check.run();
+      const why = check.run(connection.held && !this.#takenUp);
       if (why !== null) problems.push(this.#refusal(socket, why));
     }
     const [first, ...others] = problems;

@@ -21,6 +21,8 @@ export interface RestoreRequest {
   readonly tcp: "reset" | "keep" | "fail";
   /** Such connections that were held for this restart; null when none were. */
   readonly held: HeldForRestart | null;
+  /** A restart from this checkpoint has gone on with its connections before: also those that were held are not any more what the image says. */
+  readonly takenUp: boolean;
   /** What the terminal, and pipes that led out of the tree, are bound to: the restarter's stdin, stdout, stderr. */
   readonly standardStreams: readonly [Fd, Fd, Fd];
   /** In a session of its own, without a controlling terminal. */

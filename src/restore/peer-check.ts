@@ -61,30 +61,33 @@ export class PeerCheck implements Disposable {
     this.#raw = openSocket(this.#remote.length === 4 ? AF_INET : AF_INET6, SOCK_RAW, IPPROTO_TCP);
   }
 
-  /** Null when it is; otherwise why not, as a clause. */
-  run(): string | null {
-    if ((this.#connection.options & HAS_TIMESTAMPS) === 0)
+  /**
+   * Null when it is; otherwise why not, as a clause. `stoodStill`: nothing but the kernel's own acknowledgements can have gone out since the
+   * checkpoint; then a peer that can't be reached yet is no obstacle.
+   */
+  run(stoodStill: boolean): string | null {
+    if (!stoodStill && (this.#connection.options & HAS_TIMESTAMPS) === 0)
       return "it has no TCP timestamps, so that its peer can't tell whether it went on after the checkpoint";
-    for (let probe = 0; probe < PROBES; probe += 1) {
+    for (let probe = 0; probe < (stoodStill ? 1 : PROBES); probe += 1) {
       leaveRepair(this.#fd, REPAIR_OFF);
       tryEnterRepair(this.#fd);
       for (let poll = 0; poll < POLLS; poll += 1) {
         const segment = this.#next();
-        if (segment !== null) return this.#judge(segment);
+        if (segment !== null) return this.#judge(segment, stoodStill);
         pauseMicroseconds(POLL_MICROSECONDS);
       }
     }
-    return "its peer does not answer";
+    return stoodStill ? null : "its peer does not answer";
   }
 
-  #judge({ flags, acknowledged, echoed }: Segment): string | null {
+  #judge({ flags, acknowledged, echoed }: Segment, stoodStill: boolean): string | null {
     if ((flags & RST) !== 0) return "its peer does not know it any more";
-    if (echoed === null) return "its peer does not send the timestamps that were agreed upon";
+    if (!stoodStill && echoed === null) return "its peer does not send the timestamps that were agreed upon";
     const { sendSequence, queued, timestamp } = this.#connection;
     // The end of the stream, if it was sent, counts as one.
     if (isAfter(sendSequence - Buffer.byteLength(queued, "base64") - 1, acknowledged)) return "its peer has another connection by now";
-    const isAhead = isAfter(acknowledged, sendSequence) || !isAfter(timestamp, echoed);
-    return isAhead ? "it went on after the checkpoint, and its peer has heard from it since" : null;
+    const hasHeard = !stoodStill && !isAfter(timestamp, echoed ?? timestamp);
+    return isAfter(acknowledged, sendSequence) || hasHeard ? "it went on after the checkpoint, and its peer has heard from it since" : null;
   }
 
   /** The next segment of this connection; null when there is none now. */

@@ -157,7 +157,7 @@ class Restoration {
       reader,
       this.#passed,
       this.#request.standardStreams,
-      new KeptConnections(this.#metadata, this.#kept, this.#request.held),
+      new KeptConnections(this.#metadata, this.#kept, this.#request),
     );
     this.#warnings.push(...files.warnings);
     const undoMade = (): void => {

@@ -11,7 +11,7 @@ import { CheckpointFolder, damagedCheckpoint } from "./checkpoints.ts";
 import type { CheckpointRecord, WholeCheckpoint } from "./checkpoints.ts";
 import { errnoOf, moveDirectory, removeTree, replaceFile, sweepTemporaries, uniqueName, withContext } from "./durable.ts";
 import { PendingCheckpoint } from "./pending-checkpoint.ts";
-import { encodeRecord, heldSchema, jobSchema, readBounded, readRecord, runSchema } from "./records.ts";
+import { encodeRecord, heldSchema, jobSchema, readBounded, readRecord, runSchema, takenUpSchema } from "./records.ts";
 import type { HeldRecord, RunRecord } from "./records.ts";
 
 export interface JobRecord {
@@ -39,6 +39,7 @@ export class Job {
   readonly #lockPath: string;
   readonly #runPath: string;
   readonly #heldPath: string;
+  readonly #takenUpPath: string;
   readonly #folder: CheckpointFolder;
   readonly #clock: Clock;
   #lock: LockHandle | undefined;
@@ -55,6 +56,7 @@ export class Job {
     this.#lockPath = join(directory, "lock");
     this.#runPath = join(directory, "run.json");
     this.#heldPath = join(directory, "held.json");
+    this.#takenUpPath = join(directory, "taken-up.json");
     this.#folder = new CheckpointFolder(directory);
     this.#clock = clock;
   }
@@ -114,6 +116,22 @@ export class Job {
     withContext(`write down what is held for job "${this.name}"`, () => {
       if (held === null) rmSync(this.#heldPath, { force: true });
       else replaceFile(this.#heldPath, encodeRecord(heldSchema, held));
+    });
+  }
+
+  /** Whether a restart has gone on with the TCP connections of a checkpoint. A file that can't be read speaks for it. */
+  areConnectionsTakenUp(number: number): boolean {
+    const outcome = readRecord(this.#takenUpPath, takenUpSchema);
+    return outcome.kind === "broken" || (outcome.kind === "read" && outcome.value.numbers.includes(number));
+  }
+
+  /** To be called before a restart lets the job go on with them. */
+  markConnectionsTakenUp(number: number): void {
+    if (this.areConnectionsTakenUp(number)) return;
+    withContext(`write down whose connections job "${this.name}" goes on with`, () => {
+      const outcome = readRecord(this.#takenUpPath, takenUpSchema);
+      const numbers = outcome.kind === "read" ? outcome.value.numbers : [];
+      replaceFile(this.#takenUpPath, encodeRecord(takenUpSchema, { numbers: [...numbers, number] }));
     });
   }
 

@@ -42,6 +42,9 @@ export const heldSchema = v.object({
 });
 export type HeldRecord = v.InferOutput<typeof heldSchema>;
 
+/** taken-up.json: checkpoints whose TCP connections a restart has gone on with, so that they are not any more what the image says. */
+export const takenUpSchema = v.object({ numbers: v.array(v.pipe(wholeNumber, v.minValue(1))) });
+
 /** manifest.json: what a listing tells of a checkpoint without opening its image. */
 export const manifestSchema = v.object({
   number: v.pipe(wholeNumber, v.minValue(1)),

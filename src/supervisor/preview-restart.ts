@@ -25,7 +25,11 @@ export async function previewRestart(
 ): Promise<RestartPreview> {
   using chosen = await openChosen(request);
   const { job, checkpoint, reader } = chosen;
-  const { problems, notes, files, useNamespace } = compareAll(reader.metadata, { ...request, held: heldFor(job, checkpoint.number) });
+  const { problems, notes, files, useNamespace } = compareAll(reader.metadata, {
+    ...request,
+    held: heldFor(job, checkpoint.number),
+    takenUp: job.areConnectionsTakenUp(checkpoint.number),
+  });
   const forbidden = useNamespace ? namespaceProblem() : null;
   return {
     job,

@@ -85,6 +85,7 @@ export async function restartJob(request: RestartRequest): Promise<Restarted> {
     clock: request.clock,
     tcp: request.tcp,
     held: heldFor(job, checkpoint.number),
+    takenUp: job.areConnectionsTakenUp(checkpoint.number),
     asideDirectory: job.asidePath,
     standardStreams: STREAMS,
     detached: request.detached,
@@ -95,6 +96,7 @@ export async function restartJob(request: RestartRequest): Promise<Restarted> {
   try {
     // Before the job runs: whoever looks finds it running, and a second restart is refused.
     job.writeRun(recordRun({ ...restored.keeper, supervisorPid: asPid(process.pid) }, new Date()));
+    if (request.tcp === "keep") job.markConnectionsTakenUp(checkpoint.number);
     const tellTerminal = takeTerminal(reader.metadata, STREAMS, restored.keeper);
     request.onReady?.(restarted);
     restored.release();
