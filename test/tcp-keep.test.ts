@@ -16,6 +16,7 @@ import {
   type Role,
 } from "./harness/mod.ts";
 
+const MOST_STEPS = 50;
 const EXIT_USAGE = 64;
 const EXIT_CHANGED = 67;
 const EXIT_PERMISSION = 77;
@@ -400,6 +401,33 @@ test("a connection that was held and has gone on since is not taken up a second 
   assert.equal(refused.status, EXIT_CHANGED, refused.stderr);
   assert.match(refused.stderr, /it went on after the checkpoint, and its peer has heard from it since/);
 });
+
+for (const moves of [false, true]) {
+  const where = moves ? "made again" : "taken from its holder";
+  test(`a restart that is killed at any step before the job runs leaves a connection that is ${where} to the next one`, async (t) => {
+    if (skips(t, true) || skipsMachines(t) || python === undefined) return;
+    await using place = new Place();
+    using machines = new TwoMachines();
+    await using conversation = await Conversation.begin(place, python, machines);
+    await conversation.doAll(IN_MEASURE);
+    const options = moves ? [] : ["--stop", "--tcp", "keep"];
+    assert.equal((await conversation.cairn("checkpoint", "job", ...options)).status, 0);
+    if (moves) {
+      await lose(conversation, machines);
+      machines.newMachine();
+    } else await conversation.job.end();
+    let step = 1;
+    for (; step < MOST_STEPS; step++) {
+      const environment = { CAIRN_KILL_AT: String(step), CAIRN_KILL_IN: "connection" };
+      const outcome = await conversation.cairnWith({ environment }, "restart", "job", "--tcp", "keep", "--detach");
+      if (outcome.status === 0) break;
+      await until("what was made is gone", () => place.living().length === 0);
+    }
+    t.diagnostic(`${step - 1} steps`);
+    assert.ok(step > 2 && step < MOST_STEPS);
+    await conversation.finish();
+  });
+}
 
 test("an ordinary user's checkpoint --stop --tcp keep is refused by name, and the job runs on", async (t) => {
   if (isRoot) return t.skip("is for an ordinary user");

@@ -1,4 +1,5 @@
 /** TCP connections that lead out of the job: what a restart does with each, and why one can't be kept. Only looks. */
+import { closeSync } from "node:fs";
 import { CairnError, SyscallError } from "../base/errors.ts";
 import { asPid } from "../base/ids.ts";
 import type { ImageMetadata, SocketFile } from "../image/mod.ts";
@@ -13,7 +14,6 @@ import {
 } from "../kernel/socket-diagnostics.ts";
 import type { InternetSocketFacts } from "../kernel/socket-diagnostics.ts";
 import { AF_INET, IPPROTO_TCP, IPPROTO_UDP, SOCK_DGRAM, bindSocket, openSocket } from "../kernel/sockets.ts";
-import { closeSync } from "node:fs";
 import type { RestoreRequest } from "./mod.ts";
 
 type InternetSocket = Extract<SocketFile, { kind: "internet-socket" }>;

@@ -9,6 +9,7 @@
  * Invariant: until `release` a restart that fails leaves each connection as it found it. One that was made again is deaf and in repair: it takes nothing
  * in and goes without a word. One that is held stays with its holder.
  */
+import { closeSync } from "node:fs";
 import { CairnError, SyscallError } from "../base/errors.ts";
 import type { Fd } from "../base/ids.ts";
 import type { ConnectionState, ImageMetadata, SocketFile } from "../image/mod.ts";
@@ -26,6 +27,7 @@ import {
   shutDown,
   trySend,
 } from "../kernel/sockets.ts";
+import { countStep } from "../kernel/syscall-ffi.ts";
 import {
   HAS_TIMESTAMPS,
   REPAIR_OFF,
@@ -42,7 +44,6 @@ import {
   setTimestamp,
   tryEnterRepair,
 } from "../kernel/tcp-repair.ts";
-import { closeSync } from "node:fs";
 import { connectionText } from "./compare-connections.ts";
 import type { MadeSockets } from "./made-sockets.ts";
 import type { HeldForRestart, RestoreRequest } from "./mod.ts";
@@ -81,6 +82,7 @@ export class KeptConnections {
   make(made: MadeSockets): void {
     const problems: CairnError[] = [];
     for (const socket of this.#kept) {
+      countStep("connection");
       const isHeld = this.#held?.openFiles.has(socket.id) === true;
       const fd = isHeld ? this.#held.take(socket.id).fd : this.#repaired(socket, made);
       this.#fds.set(socket.id, fd);
@@ -99,6 +101,7 @@ export class KeptConnections {
 
   /** The job is about to run: from here on the connections are its own. */
   release(made: MadeSockets): void {
+    if (this.#kept.length > 0) countStep("connection");
     for (const socket of this.#kept) {
       const fd = this.#fds.get(socket.id) ?? made.of(socket.id);
       dropNothing(fd);

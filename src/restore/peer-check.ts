@@ -17,7 +17,10 @@ import type { Fd } from "../base/ids.ts";
 import type { ConnectionState, SocketFile } from "../image/mod.ts";
 import { pauseMicroseconds } from "../kernel/pause.ts";
 import { AF_INET, AF_INET6, IPPROTO_TCP, openSocket, receiveNow } from "../kernel/sockets.ts";
-import { HAS_TIMESTAMPS, REPAIR_OFF, leaveRepair, tryEnterRepair } from "../kernel/tcp-repair.ts";
+import { countStep } from "../kernel/syscall-ffi.ts";
+import { HAS_TIMESTAMPS, REPAIR_OFF, REPAIR_ON, TCP_REPAIR, leaveRepair, tryEnterRepair } from "../kernel/tcp-repair.ts";
+import { SYSCALLS } from "../kernel/abi/x86-64/syscalls.ts";
+import { Guard } from "../tracee/guard.ts";
 import { addressOf, portOf } from "./compare-connections.ts";
 
 type InternetSocket = Extract<SocketFile, { kind: "internet-socket" }>;
@@ -48,6 +51,8 @@ export class PeerCheck implements Disposable {
   readonly #remotePort: number;
   readonly #remote: Buffer;
   readonly #raw: Fd;
+  /** For the moment in which the connection is not in repair: should we be killed in it, it is closed in repair all the same, without a word. */
+  readonly #guard: Guard;
 
   /** `fd`: the connection, made again, in repair and deaf. Throws a SyscallError. */
   constructor(fd: Fd, socket: InternetSocket, connection: ConnectionState) {
@@ -59,6 +64,14 @@ export class PeerCheck implements Disposable {
     this.#remotePort = portOf(remote);
     this.#remote = addressOf(remote);
     this.#raw = openSocket(this.#remote.length === 4 ? AF_INET : AF_INET6, SOCK_RAW, IPPROTO_TCP);
+    try {
+      const on = Buffer.alloc(4);
+      on.writeInt32LE(REPAIR_ON, 0);
+      this.#guard = new Guard([fd], [{ number: SYSCALLS.setsockopt, arguments: [fd, IPPROTO_TCP, TCP_REPAIR, on, on.length] }]);
+    } catch (error) {
+      closeSync(this.#raw);
+      throw error;
+    }
   }
 
   /**
@@ -69,8 +82,11 @@ export class PeerCheck implements Disposable {
     if (!stoodStill && (this.#connection.options & HAS_TIMESTAMPS) === 0)
       return "it has no TCP timestamps, so that its peer can't tell whether it went on after the checkpoint";
     for (let probe = 0; probe < (stoodStill ? 1 : PROBES); probe += 1) {
+      countStep("connection");
       leaveRepair(this.#fd, REPAIR_OFF);
+      countStep("connection");
       tryEnterRepair(this.#fd);
+      countStep("connection");
       for (let poll = 0; poll < POLLS; poll += 1) {
         const segment = this.#next();
         if (segment !== null) return this.#judge(segment, stoodStill);
@@ -112,6 +128,7 @@ export class PeerCheck implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#guard[Symbol.dispose]();
     closeSync(this.#raw);
   }
 }
