@@ -48,7 +48,7 @@ import { connectionText } from "./compare-connections.ts";
 import type { MadeSockets } from "./made-sockets.ts";
 import type { HeldForRestart, RestoreRequest } from "./mod.ts";
 import { PeerCheck } from "./peer-check.ts";
-import { joinProblems } from "./problems.ts";
+import { collect, joinProblems } from "./problems.ts";
 
 type InternetSocket = Extract<SocketFile, { kind: "internet-socket" }>;
 
@@ -83,14 +83,15 @@ export class KeptConnections {
     const problems: CairnError[] = [];
     for (const socket of this.#kept) {
       countStep("connection");
-      const isHeld = this.#held?.openFiles.has(socket.id) === true;
-      const fd = isHeld ? this.#held.take(socket.id).fd : this.#repaired(socket, made);
-      this.#fds.set(socket.id, fd);
-      made.add(socket.id, fd);
+      collect(problems, () => {
+        const fd = this.#isHeld(socket) ? this.#take(socket) : this.#repaired(socket, made);
+        this.#fds.set(socket.id, fd);
+        made.add(socket.id, fd);
+      });
     }
     for (const socket of this.#kept) {
       const { connection } = socket;
-      if (connection === undefined || this.#held?.openFiles.has(socket.id) === true) continue;
+      if (connection === undefined || this.#isHeld(socket) || !made.has(socket.id)) continue;
       using check = new PeerCheck(made.of(socket.id), socket, connection);
       const why = check.run(connection.held && !this.#takenUp);
       if (why !== null) problems.push(this.#refusal(socket, why));
@@ -107,10 +108,26 @@ export class KeptConnections {
       dropNothing(fd);
       // In repair already, unless it was held. The probe that goes out has the peer say where it is: what was lost meanwhile is sent again soon.
       if (tryEnterRepair(fd) >= 0) leaveRepair(fd, REPAIR_OFF);
-      endAsItWas(fd, socket);
+      if (!this.#isHeld(socket)) endAsItWas(fd, socket);
       made.finishKept(socket, fd);
     }
     if (this.#kept.length > 0) this.#held?.end();
+  }
+
+  #isHeld({ id }: InternetSocket): boolean {
+    return this.#held?.openFiles.has(id) === true;
+  }
+
+  /** The holder may end at any moment: its day is over, or somebody ends it. */
+  #take(socket: InternetSocket): Fd {
+    try {
+      const taken = this.#held?.take(socket.id);
+      if (taken !== undefined) return taken.fd;
+    } catch (error) {
+      if (!(error instanceof SyscallError)) throw error;
+      throw this.#refusal(socket, `it can't be taken from the process that holds it: ${error.errnoName}`, error);
+    }
+    throw this.#refusal(socket, "nobody holds it any more");
   }
 
   #repaired(socket: InternetSocket, made: MadeSockets): Fd {
