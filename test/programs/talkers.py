@@ -7,13 +7,17 @@ Files in FOLDER, in the order of their numbers: `1-listen-send-5000`: the listen
     send-N    sends the next N bytes of the pattern
     fill      sends until there is no room
     take-N    receives N bytes
+    settle    waits until the other kernel has acknowledged all that was sent
     end       shuts down for writing
     rest      receives to the end of the stream, prints how much came in all, whether it is the pattern, and how much was sent
 """
+import fcntl
 import hashlib
 import os
 import socket
+import struct
 import sys
+import termios
 import time
 
 PATTERN = hashlib.shake_128(b"cairn").digest(1 << 24)
@@ -55,6 +59,9 @@ class Talker:
             wanted = self.got + int(number)
             while self.got < wanted and self.receive(wanted - self.got):
                 pass
+        elif what == "settle":
+            while struct.unpack("i", fcntl.ioctl(self.one, termios.TIOCOUTQ, bytes(4)))[0] > 0:
+                time.sleep(0.005)
         elif what == "end":
             self.one.shutdown(socket.SHUT_WR)
         elif what == "rest":
