@@ -430,16 +430,25 @@ for (const moves of [false, true]) {
   });
 }
 
-test("an ordinary user's checkpoint --stop --tcp keep is refused by name, and the job runs on", async (t) => {
-  if (isRoot) return t.skip("is for an ordinary user");
+test("without CAP_NET_ADMIN checkpoint --stop --tcp keep is refused by name, and the job runs on", async (t) => {
+  const setpriv = findTool("setpriv");
   if (skips(t, false) || python === undefined) return;
+  if (setpriv === undefined) return t.skip("no setpriv on this machine");
   await using place = new Place();
-  await using conversation = await Conversation.begin(place, python);
+  await using conversation = await Conversation.beginBehind(place, python, isRoot ? [setpriv, "--bounding-set=-net_admin"] : []);
   const refused = await conversation.cairn("checkpoint", "job", "--stop", "--tcp", "keep");
   assert.equal(refused.status, EXIT_PERMISSION, refused.stderr);
   assert.match(refused.stderr, /Cannot hold the TCP connection that is descriptor 3 of process \d+, which needs CAP_NET_ADMIN/);
   await conversation.doAll(IN_MEASURE);
-  await conversation.finish();
+  // Nor does its checkpoint have what a restart would need.
+  assert.equal((await conversation.cairn("checkpoint", "job")).status, 0);
+  await conversation.job.crash();
+  const notKept = await conversation.cairn("restart", "job", "--tcp", "keep");
+  assert.equal(notKept.status, EXIT_PERMISSION, notKept.stderr);
+  assert.match(
+    notKept.stderr,
+    /the TCP connection to 127\.0\.0\.1:\d+ \(process \d+, descriptor 3\) cannot be kept: that needs CAP_NET_ADMIN/,
+  );
 });
 
 test("checkpoint --tcp keep without --stop is refused", async (t) => {

@@ -22,33 +22,48 @@ export class Conversation implements AsyncDisposable {
   readonly place: Place;
   readonly job: Job;
   readonly peer: Started;
-  readonly #machines: TwoMachines | null;
+  readonly #onJob: () => readonly string[];
   readonly #folder: string;
   #orders = 0;
   /** Whoever has held connections for the job. */
   readonly #holders = new Set<number>();
 
-  private constructor(place: Place, machines: TwoMachines | null, folder: string, peer: Started, job: Job) {
+  private constructor(place: Place, onJob: () => readonly string[], folder: string, peer: Started, job: Job) {
     this.place = place;
     this.job = job;
     this.peer = peer;
-    this.#machines = machines;
+    this.#onJob = onJob;
     this.#folder = folder;
   }
 
   /** Over the loopback address, or from one machine to the other. */
-  static async begin(place: Place, python: string, machines: TwoMachines | null = null, family: 4 | 6 = 4): Promise<Conversation> {
+  static begin(place: Place, python: string, machines: TwoMachines | null = null, family: 4 | 6 = 4): Promise<Conversation> {
+    const address = machines === null ? (family === 4 ? "127.0.0.1" : "::1") : PEER_ADDRESSES[family];
+    return Conversation.#begin(place, python, address, machines?.onPeer ?? [], () => machines?.onJob ?? []);
+  }
+
+  /** Over the loopback address; what the job's side does is done by way of a command before it. */
+  static beginBehind(place: Place, python: string, command: readonly string[]): Promise<Conversation> {
+    return Conversation.#begin(place, python, "127.0.0.1", [], () => command);
+  }
+
+  static async #begin(
+    place: Place,
+    python: string,
+    address: string,
+    onPeer: readonly string[],
+    onJob: () => readonly string[],
+  ): Promise<Conversation> {
     const folder = place.path("orders");
     mkdirSync(folder);
-    const address = machines === null ? (family === 4 ? "127.0.0.1" : "::1") : PEER_ADDRESSES[family];
     const program = join(PROGRAMS, "talkers.py");
-    const [command, ...words] = [...(machines?.onPeer ?? []), python, program, "listen", address, folder];
+    const [command, ...words] = [...onPeer, python, program, "listen", address, folder];
     // Not one of the processes that go down with the job.
     const peer = place.start(command, words, { environment: { [TAG_VARIABLE]: undefined } });
     const port = await until("the peer listens", () => /^port (\d+)$/m.exec(readFileSync(peer.stdoutPath, "utf8"))?.[1]);
-    const job = new Job(place, [python, program, "connect", address, port, folder], { around: machines?.onJob ?? [] });
+    const job = new Job(place, [python, program, "connect", address, port, folder], { around: onJob() });
     await job.says("connected\n");
-    return new Conversation(place, machines, folder, peer, job);
+    return new Conversation(place, onJob, folder, peer, job);
   }
 
   get peerOut(): string {
@@ -86,7 +101,7 @@ export class Conversation implements AsyncDisposable {
   }
 
   async cairnWith(options: SpawnOptions, ...argv: string[]): Promise<Outcome> {
-    const [command, ...words] = [...(this.#machines?.onJob ?? []), CAIRN, ...argv];
+    const [command = CAIRN, ...words] = [...this.#onJob(), CAIRN, ...argv];
     const started = this.place.start(command, words, options);
     let isOver = false;
     void started.ended.then(() => (isOver = true));
@@ -118,7 +133,7 @@ export class Conversation implements AsyncDisposable {
   /** Restarts the job on its machine; when this returns, it runs. */
   async restart(...options: string[]): Promise<void> {
     const stderr = this.place.path(`restart.err`);
-    this.job.restart("job", options, { stderr, around: this.#machines?.onJob ?? [] });
+    this.job.restart("job", options, { stderr, around: this.#onJob() });
     await until("the job runs again", () => {
       if (this.job.outcome !== undefined) assert.fail(`The restart failed: ${this.job.explain()}`);
       return this.place.read("restart.err").includes("goes on from checkpoint");
