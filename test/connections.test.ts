@@ -78,6 +78,63 @@ async function clientOf(t: TestContext, where: (place: Place) => object): Promis
 test("a TCP connection that leads out of the job is found reset after a restart", (t) =>
   clientOf(t, () => ({ port: 0, host: "127.0.0.1" })));
 
+/** Is inside a call on its connection when the checkpoint comes. */
+const WAITER = `
+import select, socket, sys
+one = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+what = sys.argv[2]
+if what == "send":
+    one.setblocking(False)
+    try:
+        while True: one.send(bytes(65536))
+    except BlockingIOError: one.setblocking(True)
+print("waits", flush=True)
+try:
+    if what == "recv": print(one.recv(1), flush=True)
+    elif what == "send": print(one.sendall(bytes(1 << 24)), flush=True)
+    elif what == "poll":
+        waiting = select.poll()
+        waiting.register(one, select.POLLIN)
+        print("poll", waiting.poll()[0][1] & (select.POLLERR | select.POLLHUP) == select.POLLERR | select.POLLHUP, flush=True)
+    elif what == "epoll":
+        waiting = select.epoll()
+        waiting.register(one, select.EPOLLIN | select.EPOLLET)
+        print("epoll", waiting.poll()[0][1] & (select.EPOLLERR | select.EPOLLHUP) == select.EPOLLERR | select.EPOLLHUP, flush=True)
+    print(one.recv(1), flush=True)
+except OSError as error:
+    print(type(error).__name__, flush=True)
+`;
+
+const waits = [
+  { call: "recv", found: "ConnectionResetError\n" },
+  { call: "send", found: /^(ConnectionResetError|BrokenPipeError)\n$/ },
+  { call: "poll", found: "poll True\nConnectionResetError\n" },
+  { call: "epoll", found: "epoll True\nConnectionResetError\n" },
+];
+
+for (const { call, found } of waits) {
+  test(`a program that waits in ${call} on a connection out of the job is told of its end after a restart`, async (t) => {
+    if (python === undefined) return t.skip(NO_PYTHON);
+    await using place = new Place();
+    const server = createServer((socket) => void socket.pause().on("error", () => undefined));
+    await listening(server, { port: 0, host: "127.0.0.1" });
+    try {
+      const job = new Job(place, [python, "-c", WAITER, String((server.address() as AddressInfo).port), call]);
+      await job.says("waits\n");
+      await until("it waits", () => place.processes().some(({ comm, state }) => comm.startsWith("python") && state === "S"));
+      assert.equal((await job.checkpoint()).status, 0);
+      await job.crash();
+      job.restart();
+      await job.end();
+      const told = job.out.slice("waits\n".length);
+      if (typeof found === "string") assert.equal(told, found, job.explain());
+      else assert.match(told, found, job.explain());
+    } finally {
+      server.close();
+    }
+  });
+}
+
 test("a Unix connection that leads out of the job is found ended after a restart", (t) =>
   clientOf(t, (place) => ({ path: place.path("outside.sock") })));
 

@@ -4,9 +4,9 @@
  * what they were.
  */
 import assert from "node:assert/strict";
-import { readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { test } from "node:test";
-import { Job, Place, compileC, isOver, processFacts, touch, until, withoutEngine } from "./harness/mod.ts";
+import { Conversation, Job, Place, compileC, findTool, isOver, processFacts, touch, until, withoutEngine } from "./harness/mod.ts";
 
 const KILLED = 128 + 9;
 const MOST_STEPS = 200;
@@ -46,6 +46,34 @@ for (const { fixture, phase, needsRoot, arguments: more = [] } of cases) {
     touch(place.path("go"));
     await until("the fixture ends", () => job.out !== "ready\n");
     assert.equal(job.out, "ready\nok\n");
+  });
+}
+
+const BOTH_WAYS = ["connect-send-70", "listen-take-70", "listen-send-80", "connect-take-80"];
+
+for (const options of [[], ["--stop", "--tcp", "keep"]]) {
+  test(`a ${["checkpoint", ...options].join(" ")} that is killed at any step of looking into a connection to another program leaves it as it was`, async (t) => {
+    const python = findTool("python3");
+    if (withoutEngine) return t.skip("needs the engine");
+    if (python === undefined) return t.skip("no python3 on this machine");
+    if (process.getuid?.() !== 0) return t.skip("needs root");
+    await using place = new Place();
+    await using conversation = await Conversation.begin(place, python);
+    await conversation.doAll([...BOTH_WAYS, "connect-send-700", "listen-send-800"]);
+    let step = 1;
+    for (; step < MOST_STEPS; step++) {
+      const environment = { CAIRN_KILL_AT: String(step), CAIRN_KILL_IN: "connection" };
+      const outcome = await conversation.cairnWith({ environment }, "checkpoint", "job", ...options);
+      await until("the guard has done its work", () => guards() === 0);
+      // The last step of a stop is to let the guard hold on, when the checkpoint is committed and the job has ended.
+      if (outcome.status === 0 || existsSync(`${place.store}/jobs/job/checkpoints/1`)) break;
+      assert.equal(outcome.status, KILLED, `killed at step ${step}: ${outcome.stderr}`);
+      await conversation.doAll(BOTH_WAYS);
+    }
+    t.diagnostic(`${step - 1} steps`);
+    assert.ok(step > 5, "the checkpoint looks into a connection");
+    if (options.length > 0) await conversation.job.end();
+    else await conversation.finish();
   });
 }
 

@@ -24,6 +24,7 @@ import { freeze } from "../tracee/freeze.ts";
 import type { FrozenProcess, FrozenTree } from "../tracee/freeze.ts";
 import { groupDescriptions, listReferences, O_CLOEXEC } from "./descriptors.ts";
 import type { Description } from "./descriptors.ts";
+import type { HeldConnections } from "./connections.ts";
 import { CopyRoom } from "./copy-room.ts";
 import { describeClocks, describeHost } from "./host.ts";
 import { captureIpc } from "./ipc.ts";
@@ -65,6 +66,11 @@ interface Captured {
   readonly lacksRoom: boolean;
 }
 
+/** Filled in as soon as there is something to give back. */
+interface ConnectionsHeld {
+  held: HeldConnections | null;
+}
+
 /** The tops of a tree: for a keeper, whatever it has for children now. */
 export function rootsOf(selection: TreeSelection): readonly Pid[] {
   if (selection.kind === "process") return [selection.rootPid];
@@ -82,6 +88,7 @@ export async function captureTree(request: CaptureRequest): Promise<CaptureSumma
   const started = performance.now();
   let pauseMs = 0;
   const snapshots: Snapshot[] = [];
+  const connections: ConnectionsHeld = { held: null };
   const tree = freeze({ list: () => rootsOf(request.tree) });
   try {
     if (tree.processes.length === 0) throw new CairnError("exited", "The job has ended: there is no process left to save");
@@ -89,7 +96,7 @@ export async function captureTree(request: CaptureRequest): Promise<CaptureSumma
     const seccomp = new JobSeccomp(request.tree);
     tree.processes.forEach((one) => seccomp.take(one));
     requireSeparate(tree.processes);
-    const { metadata, captured } = await readFrozen(request, tree, watchedPaths, looked, seccomp, warnings, snapshots);
+    const { metadata, captured } = await readFrozen(request, tree, watchedPaths, looked, seccomp, warnings, snapshots, connections);
     const inPlace = captured.filter((one) => one.snapshot === null);
     if (inPlace.length > 0 && !request.stop) {
       const why = inPlace.some(({ lacksRoom }) => lacksRoom) ? ", their memory cgroup leaves no room for that" : "";
@@ -106,8 +113,9 @@ export async function captureTree(request: CaptureRequest): Promise<CaptureSumma
     await request.writer.finish(metadata);
     if (request.stop) pauseMs = performance.now() - started;
     const summary = summarize(metadata, pauseMs);
-    await request.commit(summary);
+    await request.commit(summary, connections.held);
     if (request.stop) tree.kill();
+    connections.held?.holdOn();
     return summary;
   } catch (error) {
     if (error instanceof ProcessGone) {
@@ -119,6 +127,7 @@ export async function captureTree(request: CaptureRequest): Promise<CaptureSumma
     }
     throw error;
   } finally {
+    connections.held?.[Symbol.dispose]();
     tree.thaw();
     for (const snapshot of snapshots) snapshot[Symbol.dispose]();
   }
@@ -132,6 +141,7 @@ async function readFrozen(
   seccomp: JobSeccomp,
   warnings: string[],
   snapshots: Snapshot[],
+  connections: ConnectionsHeld,
 ): Promise<{ metadata: ImageMetadata; captured: Captured[] }> {
   const pids = new JobPids();
   for (const { pid, threads } of tree.processes)
@@ -150,6 +160,8 @@ async function readFrozen(
   const planned = new Map(tree.processes.map(({ pid, reader }) => [pid, planMemory(reader, shared, rings)]));
   const mapped = sharedFilesOf(planned.values());
   const files = await captureOpenFiles(descriptions, request.writer, shared, pids, mapped, sockets, watchedPaths, warnings);
+  const rule = request.holdConnections ? "hold" : "leave";
+  connections.held = sockets.saveConnections(files.openFiles, request.stop ? rule : "look");
   const sharedMemory = await shared.save(request.writer);
   const keeperPid = request.tree.kind === "keeper" ? request.tree.keeperPid : null;
   const sysvIpc = await captureIpc(request.writer, { pids, keeperPid, memory: planned }, warnings);

@@ -8,8 +8,7 @@
  */
 import type { Fd } from "../base/ids.ts";
 import type { OpenFile } from "../image/mod.ts";
-import { SYSCALLS } from "../kernel/abi/x86-64/syscalls.ts";
-import { POLLERR, POLLIN, pollNow, tryIoctlBuffer } from "../kernel/descriptors.ts";
+import { POLLERR, POLLIN, pollNow } from "../kernel/descriptors.ts";
 import {
   TCP_CLOSE,
   TCP_CLOSE_WAIT,
@@ -35,10 +34,11 @@ import {
   remoteAddress,
   setOption,
   socketOption,
-  trySetOption,
 } from "../kernel/sockets.ts";
+import { REPAIR_OFF_QUIETLY, TCP_SEND_QUEUE, leaveRepair, selectQueue, tryEnterRepair, unacknowledgedBytes } from "../kernel/tcp-repair.ts";
 import { countStep } from "../kernel/syscall-ffi.ts";
 import { Guard } from "../tracee/guard.ts";
+import { callsOutOfRepair } from "./connections.ts";
 import type { DescriptorReference } from "./descriptors.ts";
 import { membershipsOf } from "./multicast.ts";
 import { messagesOf, refuseForNow } from "./socket-context.ts";
@@ -49,14 +49,6 @@ type InternetSocket = Extract<OpenFile, { kind: "internet-socket" }>;
 type Connection = Pick<InternetSocket, "peer" | "waitsAt" | "lost" | "unsent">;
 
 const TCP_INFO = 11;
-const TCP_REPAIR = 19;
-const TCP_REPAIR_QUEUE = 20;
-const TCP_SEND_QUEUE = 2;
-const TCP_NO_QUEUE = 0;
-const REPAIR_ON = 1;
-/** Without a window probe: nothing is to be sent on account of a look. */
-const REPAIR_OFF_QUIETLY = -1;
-const SIOCOUTQ = 0x5411;
 const POLLRDHUP = 0x2000;
 const PORT_AT = 2;
 const SENT_ITS_END = new Set([TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_CLOSING]);
@@ -115,9 +107,9 @@ function stateOf(
       throw refuseForNow(reference, "a TCP connection that was not accepted yet, with bytes on their way");
     return { waitsAt };
   }
-  const isHere = other !== undefined || isLoopback(facts.remoteAddress);
-  if (isHere && RECEIVED_THE_END.has(state)) return { lost: "closed" };
-  if (isHere && SENT_ITS_END.has(state)) return { lost: "closed" };
+  // An end on this machine that nobody has open any more.
+  const isGone = other === undefined ? isLoopback(facts.remoteAddress) : other.inode === 0;
+  if (isGone && (RECEIVED_THE_END.has(state) || SENT_ITS_END.has(state))) return { lost: "closed" };
   return outside(reference, facts, context);
 }
 
@@ -131,7 +123,7 @@ function connectingOf({ pid, fd }: DescriptorReference, context: SocketContext):
 function outside({ pid, fd }: DescriptorReference, facts: InternetSocketFacts, context: SocketContext): Connection {
   const address = `${addressText(facts.remoteAddress)}:${facts.remotePort}`;
   context.warnings.push(
-    `Process ${pid}: descriptor ${fd} is a TCP connection to ${address}, outside the job; after a restart the program finds it reset`,
+    `Process ${pid}: descriptor ${fd} is a TCP connection to ${address}, outside the job; after a restart the program finds it reset, unless --tcp keep can keep it`,
   );
   return { lost: "outside" };
 }
@@ -199,7 +191,7 @@ function unsentOf(
   reference: DescriptorReference,
   other: InternetSocketFacts,
 ): Pick<InternetSocket, "unsent"> {
-  const queued = queuedBytes(fd);
+  const queued = unacknowledgedBytes(fd);
   if (queued === 0) return {};
   using own = context.open(other.inode);
   const [here, there] = [infoOf(fd), own === null ? null : infoOf(own.fd)];
@@ -216,37 +208,19 @@ function unsentOf(
   return { unsent: queue.subarray(Math.max(0, queue.length - unsentBytes)).toString("base64") };
 }
 
-function queuedBytes(fd: Fd): number {
-  const count = Buffer.alloc(64);
-  return tryIoctlBuffer(fd, SIOCOUTQ, count) < 0 ? 0 : count.readInt32LE(0);
-}
-
 /** All that is not acknowledged; null where this user may not look. A guard takes the socket out of repair should we be killed. */
 function sendQueue(fd: Fd, queued: number): Buffer | null {
   const reuse = numberOption(fd, SOL_SOCKET, SO_REUSEADDR) ?? 0;
-  const word = (value: number): Buffer => {
-    const bytes = Buffer.alloc(64);
-    bytes.writeInt32LE(value, 0);
-    return bytes;
-  };
-  using _guard = new Guard(
-    [fd],
-    [
-      { number: SYSCALLS.setsockopt, arguments: [fd, IPPROTO_TCP, TCP_REPAIR, word(REPAIR_OFF_QUIETLY), 4] },
-      // Leaving the mode forgets it.
-      { number: SYSCALLS.setsockopt, arguments: [fd, SOL_SOCKET, SO_REUSEADDR, word(reuse), 4] },
-    ],
-  );
+  using _guard = new Guard([fd], callsOutOfRepair(fd, reuse));
   countStep("socket");
-  if (trySetOption(fd, IPPROTO_TCP, TCP_REPAIR, REPAIR_ON) < 0) return null;
+  if (tryEnterRepair(fd) < 0) return null;
   try {
     countStep("socket");
-    setOption(fd, IPPROTO_TCP, TCP_REPAIR_QUEUE, TCP_SEND_QUEUE);
+    selectQueue(fd, TCP_SEND_QUEUE);
     return peekMessage(fd, queued)?.bytes ?? Buffer.alloc(0);
   } finally {
     countStep("socket");
-    trySetOption(fd, IPPROTO_TCP, TCP_REPAIR_QUEUE, TCP_NO_QUEUE);
-    setOption(fd, IPPROTO_TCP, TCP_REPAIR, REPAIR_OFF_QUIETLY);
+    leaveRepair(fd, REPAIR_OFF_QUIETLY);
     countStep("socket");
     setOption(fd, SOL_SOCKET, SO_REUSEADDR, reuse);
   }

@@ -62,7 +62,8 @@ function* lossesOfFiles(found: readonly Found[]): Generator<Loss> {
         const what = outside.get(description.id);
         if (what === undefined) break;
         const isStandardStream = description.references.some(({ fd }) => fd <= 2);
-        yield loss(isStandardStream ? `${what}: ${bound}` : `${what}: after a restart the program finds it broken`);
+        const kept = what.startsWith("a TCP ") ? ", unless --tcp keep can keep it" : "";
+        yield loss(isStandardStream ? `${what}: ${bound}` : `${what}: after a restart the program finds it broken${kept}`);
         break;
       }
       case "terminal":

@@ -15,9 +15,17 @@ export interface CaptureRequest {
   /** Receives the pages; finished by the capture, not committed. */
   readonly writer: ImageWriter;
   /** Called when the image is complete on disk: renames it into place. The job is not ended before this resolves. */
-  readonly commit: (summary: CaptureSummary) => Promise<void>;
+  readonly commit: (summary: CaptureSummary, held: HeldSockets | null) => Promise<void>;
   /** Keep the job frozen until the commit, then end it (SIGKILL to every process of the tree). */
   readonly stop: boolean;
+  /** Of a job that is ended: TCP connections that lead out of it stay, held for its restart. */
+  readonly holdConnections: boolean;
+}
+
+/** TCP connections that outlive the job: which process has them, and which of its descriptors is which open file of the image. */
+export interface HeldSockets {
+  readonly pid: Pid;
+  readonly sockets: readonly { readonly openFile: number; readonly fd: number }[];
 }
 
 export interface CaptureSummary {

@@ -9,6 +9,8 @@ import type { OpenFile } from "../image/mod.ts";
 import { listInternetSockets, listUnixSockets } from "../kernel/socket-diagnostics.ts";
 import { AF_NETLINK, AF_UNIX, IPPROTO_TCP, SOL_SOCKET, SO_DOMAIN, numberOption } from "../kernel/sockets.ts";
 import type { Description } from "./descriptors.ts";
+import { HeldConnections, lookIntoConnections } from "./connections.ts";
+import type { ConnectionRule, Outward } from "./connections.ts";
 import { addressText, captureInternetSocket, isLoopback, otherEnd } from "./internet-sockets.ts";
 import type { JobPids } from "./job-pids.ts";
 import { captureNetlinkSocket } from "./netlink-sockets.ts";
@@ -20,9 +22,11 @@ import { captureUnixSocket } from "./unix-sockets.ts";
 
 export class JobSockets {
   readonly #context: SocketContext;
+  readonly #descriptions: readonly Description[];
 
   /** Precondition: the job is frozen. */
   constructor(descriptions: readonly Description[], queues: SocketQueues, pids: JobPids, warnings: string[]) {
+    this.#descriptions = descriptions;
     const byInode = new Map<number, number>();
     const byReference = new Map<string, number>();
     for (const { id, references } of descriptions) {
@@ -57,6 +61,23 @@ export class JobSockets {
       default:
         return captureInternetSocket(this.#context, own.fd, reference, common);
     }
+  }
+
+  /**
+   * What a restart needs to keep the TCP connections that lead out of the job. `files` are the image's; their unread bytes are read anew, for
+   * more may have come. Gives the connections that are held for the restart; null when none is. Precondition: the job is frozen.
+   */
+  saveConnections(files: readonly OpenFile[], rule: ConnectionRule): HeldConnections | null {
+    if (rule === "leave") return null;
+    const outward = files.flatMap((file): Outward[] => {
+      const reference = this.#descriptions.find(({ id }) => id === file.id)?.references[0];
+      const leadsOut = file.kind === "internet-socket" && file.protocol === IPPROTO_TCP && file.lost === "outside";
+      return leadsOut && reference !== undefined ? [{ file, reference }] : [];
+    });
+    if (outward.length === 0) return null;
+    if (rule === "hold") return new HeldConnections(outward);
+    lookIntoConnections(outward);
+    return null;
   }
 }
 

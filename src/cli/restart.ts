@@ -21,6 +21,7 @@ export interface RestartOptions {
   readonly pids: RestartRequest["pids"];
   readonly newPids?: true;
   readonly clock: RestartRequest["clock"];
+  readonly tcp: RestartRequest["tcp"];
   readonly map: readonly PathMove[];
   readonly every?: number;
   readonly dryRun?: true;
@@ -35,6 +36,7 @@ Examples:
   cairn restart lu --every 10min        and goes on taking checkpoints
   cairn restart lu --detach             in the background; its output goes to a file
   cairn restart lu --dry-run            only says what differs here, and whether it could go on
+  cairn restart lu --tcp keep           its TCP connections to other programs go on, or it is refused
   cairn restart lu --map /home/ada=/scratch/ada    its files lie elsewhere on this machine
 
 By default output files are taken back to where they were at the checkpoint, so that nothing is written twice; what is cut off,
@@ -47,6 +49,9 @@ Pids are kept; where they are taken, or not this user's to choose, the job gets 
 Where this user may do neither, --new-pids restarts it with the pids that come, and says what may break: programs that remember pids.
 CLOCK_MONOTONIC and CLOCK_BOOTTIME go on from where they were, in a time namespace: a timeout that had an hour left has an hour left.
 With --clock host, or where time namespaces are not allowed, the job reads this system's.
+TCP connections that lead out of the job are found reset by the program (--tcp reset). With --tcp keep (root only) each is kept, or the restart is
+refused, with the reason for each that can't be: those that cairn checkpoint --stop --tcp keep has held, and, where the machine went down
+without a word to the other side, those on which nothing has happened since the checkpoint. With --tcp fail there must be none.
 --map holds for open and mapped files, programs and directories; what the program itself remembers of paths it does not change.
 Everything that stands against a restart is told at once, before anything is started.
 `;
@@ -64,6 +69,7 @@ export function define(command: Command, finish: Finish): void {
         .choices(["job", "host"])
         .default("job"),
     )
+    .addOption(new Option("--tcp <rule>", "TCP connections that lead out of the job").choices(["reset", "keep", "fail"]).default("reset"))
     .addOption(
       new Option("--map </old=/new>", "a folder or file lies elsewhere here (may be repeated)")
         .argParser((text: string, moves: readonly PathMove[]) => [...moves, parsePathMove(text)])
@@ -82,7 +88,16 @@ async function restart(target: string, options: RestartOptions, command: Command
   const { job: name, number = null } = parseCheckpointName(target);
   if (options.newPids === true && options.pids !== "auto") throw new CairnError("usage", "--new-pids and --pids exclude each other");
   const pids = options.newPids === true ? "new" : options.pids;
-  const chosen = { store, name, number, files: options.files, pids, clock: options.clock, moves: options.map };
+  const chosen = {
+    store,
+    name,
+    number,
+    files: options.files,
+    pids,
+    clock: options.clock,
+    tcp: options.tcp,
+    moves: options.map,
+  };
   if (options.dryRun === true) {
     const { dryRun } = await import("./restart-dry-run.ts");
     return dryRun(chosen, options.json === true);

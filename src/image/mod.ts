@@ -10,6 +10,7 @@ export { ImageReader } from "./reader.ts";
 export { ImageWriter } from "./writer.ts";
 export type { VerifyProgress } from "./verify.ts";
 export type {
+  ConnectionState,
   Credentials,
   FileAccess,
   FileIdentity,

@@ -311,6 +311,32 @@ const socketCommon = {
 const fileAccessSchema = v.strictObject({ mode: fileMode, uid: unsigned32, gid: unsigned32 });
 export type FileAccess = v.InferOutput<typeof fileAccessSchema>;
 
+/** What the kernel knows of a TCP connection that leads out of the job, at one moment: all that TCP_REPAIR gives and takes. */
+const connectionSchema = v.strictObject({
+  /** include/net/tcp_states.h: established, or closed by one side. */
+  state: v.picklist([1, 4, 5, 8, 9, 11]),
+  /** The number behind the last byte that was written, and that was received. The end of a stream counts as a byte. */
+  sendSequence: unsigned32,
+  receiveSequence: unsigned32,
+  /** What was written and is not acknowledged, and how many bytes of it, at its end, were not sent. */
+  queued: base64,
+  notSentBytes: wholeNumber,
+  /** struct tcp_repair_window */
+  window: base64,
+  mss: unsigned32,
+  /** Bits of tcpi_options: timestamps, selective acknowledgements, window scale. */
+  options: unsigned32,
+  sendScale: v.pipe(wholeNumber, v.maxValue(14)),
+  receiveScale: v.pipe(wholeNumber, v.maxValue(14)),
+  /** The value of the TCP timestamp. */
+  timestamp: unsigned32,
+  /** SO_SNDBUF and SO_RCVBUF as they are shown, also where the kernel has chosen them. */
+  buffers: v.strictTuple([wholeNumber, wholeNumber]),
+  /** Nothing was received after this: the job ended with it, and the connection was held for the restart. */
+  held: v.boolean(),
+});
+export type ConnectionState = v.InferOutput<typeof connectionSchema>;
+
 export const openFileSchema = v.variant("kind", [
   v.strictObject({
     kind: v.literal("file"),
@@ -427,6 +453,8 @@ export const openFileSchema = v.variant("kind", [
     remote: v.optional(socketAddress),
     /** Of a TCP connection: bytes that were written and that the peer has not received yet. */
     unsent: v.optional(base64),
+    /** Of a TCP connection that leads out of the job, where it could be looked into. */
+    connection: v.optional(connectionSchema),
     /** Multicast groups: address (4 or 16 bytes) and index of the interface. */
     memberships: v.optional(list(v.strictTuple([base64, wholeNumber]))),
   }),

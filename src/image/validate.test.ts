@@ -87,6 +87,46 @@ function withIpc({ metadata, sharedMapping }: Parts): Draft<SysvIpc> {
   return ipc;
 }
 
+type Connection = NonNullable<Draft<Extract<OpenFile, { kind: "internet-socket" }>>["connection"]>;
+
+/** A TCP connection that leads out of the job, with three bytes that were not sent. */
+function withConnection({ metadata }: Parts): Connection {
+  const connection: Connection = {
+    state: 1,
+    sendSequence: 1003,
+    receiveSequence: 2000,
+    queued: Buffer.from("abc").toString("base64"),
+    notSentBytes: 3,
+    window: Buffer.alloc(20).toString("base64"),
+    mss: 1460,
+    options: 7,
+    sendScale: 7,
+    receiveScale: 7,
+    timestamp: 1,
+    buffers: [1, 1],
+    held: false,
+  };
+  metadata.openFiles.push({
+    kind: "internet-socket",
+    id: 1000,
+    flags: 2,
+    family: 2,
+    protocol: 6,
+    shutdown: 0,
+    options: [],
+    unread: [],
+    lost: "outside",
+    connection,
+  });
+  return connection;
+}
+
+test("a connection that leads out of the job is valid with its state", () => {
+  const all = parts();
+  withConnection(all);
+  validateMetadata(all.metadata, SAMPLE_PAGES);
+});
+
 const cases: Readonly<Record<string, readonly [(parts: Parts) => void, RegExp]>> = {
   "a pid that is there twice": [({ zombie }) => (zombie.pid = 100), /process 100 is there twice/],
   "a pid of nobody": [({ zombie }) => (zombie.pid = 0), /process 0/],
@@ -136,6 +176,8 @@ const cases: Readonly<Record<string, readonly [(parts: Parts) => void, RegExp]>>
   ],
   "a filter that is not there": [({ live }) => (must(live.threads[0]).seccompFilters = [3]), /seccomp filter 3, which is missing/],
   "a message without a type": [(all) => (must(must(withIpc(all).queues[0]).messages[0]).type = "0"), /message of queue 0/],
+  "a connection with more bytes not sent than bytes": [(all) => (withConnection(all).notSentBytes = 4), /more bytes that were not sent/],
+  "a connection whose window is no window": [(all) => (withConnection(all).window = ""), /open file 1000 has no valid window/],
   "a mapping that ends before it begins": [({ heap }) => (heap.end = "0x4ff000"), /has no valid bounds/],
   "an empty mapping": [({ heap }) => (heap.end = heap.start), /has no valid bounds/],
   "a mapping off the page grid": [({ heap }) => (heap.end = "0x504001"), /has no valid bounds/],

@@ -16,7 +16,18 @@
  */
 import { CairnError } from "../base/errors.ts";
 import { PAGE_BYTES } from "./header.ts";
-import type { ImageMetadata, LiveProcessImage, Mapping, MessageQueue, Name, OpenFile, PageRun, ProcessImage, SysvIpc } from "./schema.ts";
+import type {
+  ConnectionState,
+  ImageMetadata,
+  LiveProcessImage,
+  Mapping,
+  MessageQueue,
+  Name,
+  OpenFile,
+  PageRun,
+  ProcessImage,
+  SysvIpc,
+} from "./schema.ts";
 
 function check(condition: boolean, reason: () => string): asserts condition {
   if (!condition) throw new CairnError("damaged", reason());
@@ -47,6 +58,8 @@ const RING_OFFSETS_BYTES = 80;
 const REQUEST_BYTES = 64;
 /** struct sock_filter. */
 const FILTER_INSTRUCTION_BYTES = 8;
+/** struct tcp_repair_window */
+const REPAIR_WINDOW_BYTES = 20;
 /** Bounds what a ring's pages can be, whatever their layout: 16 bytes an answer, 4 an index, and a few words before. */
 const RING_HEAD_BYTES = 4096;
 
@@ -145,6 +158,7 @@ function checkOpenFile(file: OpenFile, tables: Tables, dataPages: number): void 
       if (file.waitsAt !== undefined) refer(tables.sockets, file.waitsAt, "socket");
       for (const { rights } of file.unread) for (const right of rights ?? []) refer(tables.openFiles, right, "open file");
       if (file.kind === "unix-socket" && file.file !== undefined) checkName(file.file.name, where);
+      if (file.kind === "internet-socket" && file.connection !== undefined) checkConnection(file.connection, where);
       break;
     case "inotify": {
       let last = 0;
@@ -176,6 +190,11 @@ function checkMessageQueue({ id, name, maxMessages, messageBytes, messages = [] 
     check(Buffer.byteLength(content, "base64") <= messageBytes, () => `${where()} has no room for its messages`);
     check(priority <= (messages[index - 1]?.priority ?? priority), () => `messages of ${where()} are not in their order`);
   });
+}
+
+function checkConnection({ queued, notSentBytes, window }: ConnectionState, where: () => string): void {
+  check(Buffer.byteLength(window, "base64") === REPAIR_WINDOW_BYTES, () => `${where()} has no valid window`);
+  check(notSentBytes <= Buffer.byteLength(queued, "base64"), () => `${where()} has more bytes that were not sent than bytes`);
 }
 
 function checkIoUring(file: Extract<OpenFile, { kind: "io-uring" }>, dataPages: number): void {

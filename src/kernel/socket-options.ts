@@ -26,7 +26,7 @@ const SO_BUF_LOCK = 72;
 const SNDBUF_LOCKED = 1;
 const RCVBUF_LOCKED = 2;
 /** Larger than what the kernel lets anybody have: it takes the most there is. */
-const LARGEST_BUFFER_BYTES = 64 << 20;
+export const LARGEST_BUFFER_BYTES = 64 << 20;
 
 /** include/uapi/asm-generic/socket.h */
 const OF_ALL = [
@@ -203,6 +203,19 @@ function setBuffer(fd: Fd, name: number, shownBytes: number): boolean {
   const wanted = shownBytes >> 1;
   if (trySetOption(fd, SOL_SOCKET, name === SO_SNDBUF ? SO_SNDBUFFORCE : SO_RCVBUFFORCE, wanted) >= 0) return true;
   return trySetOption(fd, SOL_SOCKET, name, wanted) >= 0 && socketOption(fd, SOL_SOCKET, name)?.readInt32LE(0) === shownBytes;
+}
+
+/** Buffers as large as the kernel showed them, which it may go on to change: SO_SNDBUF, SO_RCVBUF. */
+export function setBufferSizes(fd: Fd, [send, receive]: readonly [number, number]): void {
+  setBuffer(fd, SO_SNDBUF, send);
+  setBuffer(fd, SO_RCVBUF, receive);
+  trySetOption(fd, SOL_SOCKET, SO_BUF_LOCK, 0);
+}
+
+/** Which of its buffers the program has set itself, so that the kernel leaves them alone: those that are among its options. */
+export function lockBuffers(fd: Fd, options: readonly SocketOption[]): void {
+  const isSet = (wanted: number): boolean => options.some(([level, name]) => level === SOL_SOCKET && name === wanted);
+  trySetOption(fd, SOL_SOCKET, SO_BUF_LOCK, (isSet(SO_SNDBUF) ? SNDBUF_LOCKED : 0) | (isSet(SO_RCVBUF) ? RCVBUF_LOCKED : 0));
 }
 
 /** Runs `work` while the socket takes as much to send, or to receive, as this user may let it; then it is as before. */

@@ -26,6 +26,7 @@ export const SO_TYPE = 3;
 export const SO_ERROR = 4;
 export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
+export const SO_KEEPALIVE = 9;
 export const SO_LINGER = 13;
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
@@ -211,8 +212,17 @@ export interface Peeked {
 
 /** Looks at the next unread message, or the next bytes of a stream, without taking them out; null when there is nothing. */
 export function peekMessage(fd: Fd, mostBytes: number): Peeked | null {
+  return receive(fd, mostBytes, MSG_PEEK);
+}
+
+/** Takes the next message; null when there is none. */
+export function receiveNow(fd: Fd, mostBytes: number): Peeked | null {
+  return receive(fd, mostBytes, 0);
+}
+
+function receive(fd: Fd, mostBytes: number, flags: number): Peeked | null {
   const message = new Message(Buffer.alloc(ADDRESS_BYTES), Buffer.alloc(Math.max(64, mostBytes)), Buffer.alloc(CONTROL_BYTES));
-  const result = systemCall(SYSCALLS.recvmsg, fd, addressOf(message.header), MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  const result = systemCall(SYSCALLS.recvmsg, fd, addressOf(message.header), flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   if (result === -EAGAIN || result === -ENOTCONN) return null;
   check("recvmsg", result);
   const { header } = message;

@@ -4,7 +4,7 @@ import { sampleMetadata } from "../image/testing/sample.ts";
 import { compareAll } from "./compare.ts";
 import { clauseOf } from "./problems.ts";
 
-const rules = { files: "rewind", pids: "namespace" } as const;
+const rules = { files: "rewind", pids: "namespace", tcp: "reset", held: null, takenUp: false } as const;
 
 test("all that differs is found: files once each, a tree that can't be made, another machine", () => {
   const metadata = sampleMetadata();

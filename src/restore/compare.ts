@@ -6,6 +6,7 @@ import { accessSync, constants, statSync } from "node:fs";
 import { CairnError } from "../base/errors.ts";
 import { nameToBuffer, nameToText } from "../base/names.ts";
 import type { ImageMetadata, Name } from "../image/mod.ts";
+import { compareConnections } from "./compare-connections.ts";
 import { compareHost } from "./compare-host.ts";
 import { compareMappedFiles } from "./mapped-files.ts";
 import { compareQueues } from "./message-queues.ts";
@@ -23,13 +24,18 @@ export interface Comparison {
   readonly notes: readonly string[];
   readonly files: FileComparison;
   readonly useNamespace: boolean;
+  /** TCP connections that lead out of the job and are kept, by open file. */
+  readonly keptConnections: ReadonlySet<number>;
 }
 
+export type CompareRules = Pick<RestoreRequest, "files" | "pids" | "tcp" | "held" | "takenUp">;
+
 /** Only looks. */
-export function compareAll(metadata: ImageMetadata, rules: Pick<RestoreRequest, "files" | "pids">): Comparison {
+export function compareAll(metadata: ImageMetadata, rules: CompareRules): Comparison {
   const host = compareHost(metadata);
   const files = compareFiles(metadata, rules.files);
   const pids = choosePids(metadata, rules.pids);
+  const connections = compareConnections(metadata, rules);
   return {
     problems: eachFileOnce([
       ...host.problems,
@@ -40,10 +46,12 @@ export function compareAll(metadata: ImageMetadata, rules: Pick<RestoreRequest, 
       ...compareQueues(metadata),
       ...pids.problems,
       ...compareTree(metadata, pids.useNamespace),
+      ...connections.problems,
     ]),
-    notes: [...host.notes, ...files.warnings, ...pids.notes],
+    notes: [...host.notes, ...files.warnings, ...pids.notes, ...connections.notes],
     files,
     useNamespace: pids.useNamespace,
+    keptConnections: connections.kept,
   };
 }
 

@@ -48,6 +48,7 @@ const BIND_MICROSECONDS = 100_000;
 const ACCEPT_POLLS = 2000;
 const ACCEPT_MICROSECONDS = 500;
 
+/** `made` has those connections already that are kept. */
 export function makeInternetSockets(sockets: readonly InternetSocket[], made: MadeSockets): void {
   const tcp = sockets.filter(({ protocol }) => protocol === IPPROTO_TCP);
   forgetEnded(tcp);

@@ -6,7 +6,7 @@ import { closeSync } from "node:fs";
 import { CairnError } from "../base/errors.ts";
 import type { Fd } from "../base/ids.ts";
 import type { SocketFile, SocketMessage } from "../image/mod.ts";
-import { isForBinding, withLargestBuffer, writeOptions } from "../kernel/socket-options.ts";
+import { isForBinding, lockBuffers, withLargestBuffer, writeOptions } from "../kernel/socket-options.ts";
 import type { SocketOption } from "../kernel/socket-options.ts";
 import { SO_SNDBUF, trySend } from "../kernel/sockets.ts";
 
@@ -63,9 +63,16 @@ export class MadeSockets {
     writeOptions(fd, optionsOf(socket).filter(isForBinding));
   }
 
-  finish(socket: SocketFile): void {
-    const failed = writeOptions(this.of(socket.id), optionsOf(socket));
+  /** Every option as it was. */
+  finish(socket: SocketFile, fd = this.of(socket.id)): void {
+    const failed = writeOptions(fd, optionsOf(socket));
     for (const [level, name] of failed) this.#warn(`An option of a socket (level ${level}, number ${name}) could not be set as it was`);
+  }
+
+  /** For one that has been taken, and whose buffers are as large as they were, whoever had made them so. */
+  finishKept(socket: SocketFile, fd: Fd): void {
+    this.finish(socket, fd);
+    lockBuffers(fd, optionsOf(socket));
   }
 
   /** The socket goes to the caller, who closes it. */

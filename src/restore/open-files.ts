@@ -50,6 +50,7 @@ import { restoreOfdLocks } from "./description-locks.ts";
 import { giveAccess, makeFolderOf } from "./file-access.ts";
 import { addMarks, openFanotify } from "./fanotify.ts";
 import { addWatches, requireWatched } from "./inotify.ts";
+import type { KeptConnections } from "./kept-connections.ts";
 import { RestoredQueues } from "./message-queues.ts";
 import type { PassedOn } from "./pass-on.ts";
 import { fillPipe } from "./pipes.ts";
@@ -107,8 +108,8 @@ export interface RestoredFiles {
   undo(): void;
 }
 
-export function openAll(reader: ImageReader, passed: PassedOn, streams: readonly [Fd, Fd, Fd]): RestoredFiles {
-  return new Opener(reader, passed, streams).openAll();
+export function openAll(reader: ImageReader, passed: PassedOn, streams: readonly [Fd, Fd, Fd], kept: KeptConnections): RestoredFiles {
+  return new Opener(reader, passed, streams, kept).openAll();
 }
 
 interface PipeEnds {
@@ -139,7 +140,7 @@ class Opener {
   readonly #sockets: RestoredSockets;
   readonly #queues: RestoredQueues;
 
-  constructor(reader: ImageReader, passed: PassedOn, streams: readonly [Fd, Fd, Fd]) {
+  constructor(reader: ImageReader, passed: PassedOn, streams: readonly [Fd, Fd, Fd], kept: KeptConnections) {
     this.#reader = reader;
     this.#metadata = reader.metadata;
     this.#passed = passed;
@@ -149,7 +150,7 @@ class Opener {
       (fd) => passed.keep(fd),
       (warning) => this.#warnings.push(warning),
     );
-    this.#sockets = new RestoredSockets(reader.metadata, (warning) => this.#warnings.push(warning));
+    this.#sockets = new RestoredSockets(reader.metadata, kept, (warning) => this.#warnings.push(warning));
   }
 
   openAll(): RestoredFiles {
@@ -195,7 +196,7 @@ class Opener {
         terminals,
         startingTerminals,
         sharedNumbers,
-        arm: () => [...this.#arming, ...this.#watching].forEach((arm) => arm()),
+        arm: () => [...this.#arming, ...this.#watching, () => this.#sockets.release()].forEach((arm) => arm()),
         addSocket: (id, fd) => {
           opened.set(id, fd);
           this.#sockets.add(id, fd);

@@ -14,9 +14,8 @@ import { closeSync, writeSync } from "node:fs";
 import { CairnError } from "../base/errors.ts";
 import type { Fd, Pid, Tid } from "../base/ids.ts";
 import { asJobPid, asTid } from "../base/ids.ts";
-import { nameToBuffer } from "../base/names.ts";
 import type { ImageMetadata, LiveProcessImage, Thread } from "../image/mod.ts";
-import { PR_SET_CHILD_SUBREAPER, PR_SET_NAME, PR_SET_PDEATHSIG, TIOCSCTTY, TIOCSPGRP } from "../kernel/abi/constants.ts";
+import { PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, TIOCSCTTY, TIOCSPGRP } from "../kernel/abi/constants.ts";
 import { SYSCALLS } from "../kernel/abi/x86-64/syscalls.ts";
 import { GONE, getExtendedRegisters } from "../kernel/ptrace.ts";
 import { closeOnExecPipe, executableInMemory, spawnProgram } from "../kernel/spawn-ffi.ts";
@@ -36,12 +35,15 @@ import { IpcTaken, inNamespace, planIpc } from "./ipc-plan.ts";
 import type { IpcPlan } from "./ipc-plan.ts";
 import { restoreLeases } from "./description-locks.ts";
 import { LateSockets, listenAgain } from "./late-sockets.ts";
+import { KeptConnections } from "./kept-connections.ts";
 import { MappedFiles } from "./mapped-files.ts";
 import { askForTiles, unfoldTiles, usesTiles } from "./tiles.ts";
 import { restoreMemory } from "./memory.ts";
 import type { RestoreRequest, RestoredJob } from "./mod.ts";
 import { enterIpcNamespace, enterNamespace, mayChoosePids } from "./namespace.ts";
+import { endAs, endAsZombie, endLeader, giveName, signalTo } from "./endings.ts";
 import { openAll } from "./open-files.ts";
+import { syscallInstruction } from "./own-code.ts";
 import type { RestoredFiles } from "./open-files.ts";
 import { makeMissing } from "./output-files.ts";
 import type { FileComparison } from "./output-files.ts";
@@ -64,7 +66,6 @@ import type { MadeProcess } from "./tree.ts";
 import { isStopToBeReported, restoreWaitReport } from "./wait-reports.ts";
 
 const TIOCSCTTY_ARGUMENT = 0n;
-const SYSCALL_INSTRUCTION = Buffer.from([0x0f, 0x05]);
 
 /**
  * Restores the image; the job is complete and stands still. Errors: `changed`, `incompatible`, `permission`, `conflict`, `unsupported`,
@@ -116,6 +117,7 @@ class Restoration {
   readonly #request: RestoreRequest;
   readonly #metadata: ImageMetadata;
   readonly #comparison: FileComparison;
+  readonly #kept: ReadonlySet<number>;
   readonly #useNamespace: boolean;
   readonly #ipcPlan: IpcPlan;
   readonly #warnings: string[];
@@ -134,6 +136,7 @@ class Restoration {
     this.#request = request;
     this.#metadata = request.reader.metadata;
     this.#comparison = comparison.files;
+    this.#kept = comparison.keptConnections;
     this.#useNamespace = comparison.useNamespace;
     this.#ipcPlan = ipcPlan;
     this.#warnings = [...comparison.notes, ...ipcPlan.warnings, ...notesOnQueues(this.#metadata, ipcPlan)];
@@ -159,7 +162,12 @@ class Restoration {
     this.#undoFiles = makeMissing(reader, comparison);
     const mapped = new MappedFiles(this.#metadata, this.#passed);
     const undoMissing = this.#undoFiles;
-    const files = openAll(reader, this.#passed, this.#request.standardStreams);
+    const files = openAll(
+      reader,
+      this.#passed,
+      this.#request.standardStreams,
+      new KeptConnections(this.#metadata, this.#kept, this.#request),
+    );
     this.#warnings.push(...files.warnings);
     const undoMade = (): void => {
       files.undo();
@@ -517,11 +525,6 @@ function nameKeeper(puppet: Puppet): void {
   giveName(puppet, Buffer.from("cairn-keeper"));
 }
 
-function giveName(puppet: Puppet, name: Buffer): void {
-  const data = puppet.data();
-  puppet.run([call(SYSCALLS.prctl, BigInt(PR_SET_NAME), data.put(Buffer.concat([name, Buffer.of(0)])))], data);
-}
-
 function ownExtended(puppet: Puppet): { readonly bytes: number; readonly features: bigint } {
   const area = getExtendedRegisters(puppet.tid);
   if (area === GONE) throw new CairnError("exited", "The restart's own process was killed");
@@ -529,68 +532,9 @@ function ownExtended(puppet: Puppet): { readonly bytes: number; readonly feature
   return { bytes: area.length, features: area.readBigUInt64LE(464) };
 }
 
-/** A system call instruction of the process's own, through which the arena can be unmapped. */
-function syscallInstruction(puppet: Puppet, live: LiveProcessImage): bigint | null {
-  const code = [...live.mappings]
-    .sort((a, b) => Number(b.kind === "vdso") - Number(a.kind === "vdso"))
-    .filter((mapping) => mapping.permissions.startsWith("r-x"));
-  for (const mapping of code) {
-    const start = BigInt(mapping.start);
-    const length = Math.min(Number(BigInt(mapping.end) - start), 1 << 20);
-    const at = tryRead(puppet, start, length)?.indexOf(SYSCALL_INSTRUCTION) ?? -1;
-    if (at >= 0) return start + BigInt(at);
-  }
-  return null;
-}
-
-function tryRead(puppet: Puppet, address: bigint, length: number): Buffer | null {
-  try {
-    return puppet.readData(address, length);
-  } catch {
-    return null; // Behind the end of its file: no code there.
-  }
-}
-
-/** A process whose leader thread has ended goes on by its other threads. */
-function endLeader(puppet: Puppet, instruction: bigint): void {
-  const registers = puppet.ownRegisters();
-  registers.loadSyscall(instruction, SYSCALLS.exit, [0n]);
-  puppet.become(registers, null, 0xffff_ffff_ffff_ffffn);
-}
-
 /** Ours of the pids and tids of the image. */
 function threadNumbers(made: ReadonlyMap<number, MadeProcess>, live: readonly LiveProcess[]): Map<number, Pid | Tid> {
   const tids = new Map<number, Pid | Tid>([...made].map(([pid, { puppet }]) => [pid, puppet.pid]));
   for (const { threads } of live) for (const [{ tid }, own] of threads) tids.set(tid, own.tid);
   return tids;
-}
-
-/** Ends as it had ended, under its own name. */
-function endAsZombie({ puppet, image }: MadeProcess): void {
-  giveName(puppet, nameToBuffer(image.comm));
-  endAs(puppet, image.exitStatus);
-}
-
-/** Ends as the wait status says: by its exit code, or by the signal that killed it. */
-function endAs(puppet: Puppet, exitStatus: number): void {
-  const signal = exitStatus & 0x7f;
-  if (signal === 0) {
-    puppet.runLast([call(SYSCALLS.exit_group, BigInt((exitStatus >> 8) & 0xff))]);
-    return;
-  }
-  const data = puppet.data();
-  const record = Buffer.alloc(32);
-  const address = data.put(record);
-  const none = data.put(Buffer.alloc(16));
-  puppet.run([call(SYSCALLS.prlimit64, 0n, 4n, none, 0n), tolerant(SYSCALLS.rt_sigaction, BigInt(signal), address, 0n, 8n)], data);
-  signalTo(puppet.pid, signal);
-  puppet.endBySignal(signal);
-}
-
-function signalTo(pid: Pid, signal: number): void {
-  try {
-    process.kill(pid, signal);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-  }
 }

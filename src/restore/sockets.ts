@@ -27,6 +27,7 @@ import {
 import { closeSync } from "node:fs";
 import { makeInternetSockets } from "./internet-sockets.ts";
 import { latePairs } from "./late-sockets.ts";
+import type { KeptConnections } from "./kept-connections.ts";
 import { MadeSockets, sendAll } from "./made-sockets.ts";
 import { SocketNames, unixAddress } from "./socket-names.ts";
 import { makeUnixSockets } from "./unix-sockets.ts";
@@ -44,15 +45,19 @@ export class RestoredSockets {
   readonly #made: MadeSockets;
   readonly #names = new SocketNames();
   readonly #late: ReadonlySet<number>;
+  readonly #kept: KeptConnections;
 
-  constructor(metadata: ImageMetadata, warn: (warning: string) => void) {
+  constructor(metadata: ImageMetadata, kept: KeptConnections, warn: (warning: string) => void) {
     this.#sockets = metadata.openFiles.filter(isSocket);
     this.#late = new Set(latePairs(metadata).flatMap((pair) => pair.map(({ id }) => id)));
+    this.#kept = kept;
     this.#made = new MadeSockets(warn);
   }
 
   /** Throws a CairnError (`conflict`, `changed`, `permission`, `io`); then `undo` is to be called. */
   make(): void {
+    // First: what stands against a connection that is to be kept is found before anything else is made.
+    this.#kept.make(this.#made);
     makeUnixSockets(
       this.#ofKind("unix-socket").filter(({ id }) => !this.isLate(id)),
       this.#made,
@@ -88,8 +93,14 @@ export class RestoredSockets {
       });
     for (const socket of this.#ofKind("unix-socket")) this.#fillUnix(socket, rightsOf);
     for (const socket of this.#ofKind("internet-socket")) if (socket.protocol === IPPROTO_TCP) this.#fillTcp(socket);
-    for (const socket of this.#sockets) if (socket.kind !== "netlink-socket") this.#shutDown(socket);
-    for (const socket of this.#sockets) this.#made.finish(socket);
+    const others = this.#sockets.filter(({ id }) => !this.#kept.has(id));
+    for (const socket of others) if (socket.kind !== "netlink-socket") this.#shutDown(socket);
+    for (const socket of others) this.#made.finish(socket);
+  }
+
+  /** Connections that are kept are the job's from here on. */
+  release(): void {
+    this.#kept.release(this.#made);
   }
 
   /** For a restart that is given up: names as they were. */

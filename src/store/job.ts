@@ -1,5 +1,5 @@
 /** A job in the store: its folder, its lock, its checkpoints. */
-import { ftruncateSync, writeSync } from "node:fs";
+import { ftruncateSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { assert } from "../base/assert.ts";
 import { systemClock } from "../base/clock.ts";
@@ -11,8 +11,8 @@ import { CheckpointFolder, damagedCheckpoint } from "./checkpoints.ts";
 import type { CheckpointRecord, WholeCheckpoint } from "./checkpoints.ts";
 import { errnoOf, moveDirectory, removeTree, replaceFile, sweepTemporaries, uniqueName, withContext } from "./durable.ts";
 import { PendingCheckpoint } from "./pending-checkpoint.ts";
-import { encodeRecord, jobSchema, readBounded, readRecord, runSchema } from "./records.ts";
-import type { RunRecord } from "./records.ts";
+import { encodeRecord, heldSchema, jobSchema, readBounded, readRecord, runSchema, takenUpSchema } from "./records.ts";
+import type { HeldRecord, RunRecord } from "./records.ts";
 
 export interface JobRecord {
   readonly name: string;
@@ -38,6 +38,8 @@ export class Job {
   readonly controlPath: string;
   readonly #lockPath: string;
   readonly #runPath: string;
+  readonly #heldPath: string;
+  readonly #takenUpPath: string;
   readonly #folder: CheckpointFolder;
   readonly #clock: Clock;
   #lock: LockHandle | undefined;
@@ -53,6 +55,8 @@ export class Job {
     this.controlPath = join(directory, "control.sock");
     this.#lockPath = join(directory, "lock");
     this.#runPath = join(directory, "run.json");
+    this.#heldPath = join(directory, "held.json");
+    this.#takenUpPath = join(directory, "taken-up.json");
     this.#folder = new CheckpointFolder(directory);
     this.#clock = clock;
   }
@@ -99,6 +103,36 @@ export class Job {
 
   writeRun(run: RunRecord): void {
     withContext(`write down the run of job "${this.name}"`, () => replaceFile(this.#runPath, encodeRecord(runSchema, run)));
+  }
+
+  /** Who holds connections for the next restart; null when nobody does. Whether the process still lives it does not say. */
+  held(): HeldRecord | null {
+    const outcome = readRecord(this.#heldPath, heldSchema);
+    return outcome.kind === "read" ? outcome.value : null;
+  }
+
+  /** Null: nobody any more. */
+  writeHeld(held: HeldRecord | null): void {
+    withContext(`write down what is held for job "${this.name}"`, () => {
+      if (held === null) rmSync(this.#heldPath, { force: true });
+      else replaceFile(this.#heldPath, encodeRecord(heldSchema, held));
+    });
+  }
+
+  /** Whether a restart has gone on with the TCP connections of a checkpoint. A file that can't be read speaks for it. */
+  areConnectionsTakenUp(number: number): boolean {
+    const outcome = readRecord(this.#takenUpPath, takenUpSchema);
+    return outcome.kind === "broken" || (outcome.kind === "read" && outcome.value.numbers.includes(number));
+  }
+
+  /** To be called before a restart lets the job go on with them. */
+  markConnectionsTakenUp(number: number): void {
+    if (this.areConnectionsTakenUp(number)) return;
+    withContext(`write down whose connections job "${this.name}" goes on with`, () => {
+      const outcome = readRecord(this.#takenUpPath, takenUpSchema);
+      const numbers = outcome.kind === "read" ? outcome.value.numbers : [];
+      replaceFile(this.#takenUpPath, encodeRecord(takenUpSchema, { numbers: [...numbers, number] }));
+    });
   }
 
   /**

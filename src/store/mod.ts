@@ -9,6 +9,6 @@ export type { JobRecord } from "./job.ts";
 export type { CheckpointRecord, DamagedCheckpoint, WholeCheckpoint } from "./checkpoints.ts";
 export { PendingCheckpoint } from "./pending-checkpoint.ts";
 export type { CheckpointDetails } from "./pending-checkpoint.ts";
-export type { Manifest, RunRecord } from "./records.ts";
+export type { HeldRecord, Manifest, RunRecord } from "./records.ts";
 export { Store, openStore } from "./store.ts";
 export type { NewJob, StoreOptions } from "./store.ts";

@@ -32,6 +32,19 @@ export const runSchema = v.object({
 });
 export type RunRecord = v.InferOutput<typeof runSchema>;
 
+/** held.json: the process that holds TCP connections of the job for its restart from one checkpoint, and which of its descriptors is which open file. */
+export const heldSchema = v.object({
+  pid,
+  startTime: wholeNumber,
+  bootId: v.string(),
+  number: v.pipe(wholeNumber, v.minValue(1)),
+  sockets: v.array(v.object({ openFile: wholeNumber, fd: wholeNumber })),
+});
+export type HeldRecord = v.InferOutput<typeof heldSchema>;
+
+/** taken-up.json: checkpoints whose TCP connections a restart has gone on with, so that they are not any more what the image says. */
+export const takenUpSchema = v.object({ numbers: v.array(v.pipe(wholeNumber, v.minValue(1))) });
+
 /** manifest.json: what a listing tells of a checkpoint without opening its image. */
 export const manifestSchema = v.object({
   number: v.pipe(wholeNumber, v.minValue(1)),

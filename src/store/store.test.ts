@@ -314,18 +314,35 @@ test("a damaged checkpoint is listed as damaged with the reason, and another is 
   assert.equal(job.checkpoints().length, 5);
 });
 
+test("a job remembers with whose connections a restart has gone on", async () => {
+  using directory = temporaryDirectory();
+  const store = openStore({ directory: directory.path });
+  const job = await jobWithCheckpoints(store, 2);
+  assert.equal(job.areConnectionsTakenUp(1), false);
+  job.markConnectionsTakenUp(1);
+  job.markConnectionsTakenUp(1);
+  assert.equal(store.job("lu").areConnectionsTakenUp(1), true);
+  assert.equal(store.job("lu").areConnectionsTakenUp(2), false);
+  // What can't be read must not let a connection be taken for one that stood still.
+  writeFileSync(join(job.directory, "taken-up.json"), "{");
+  assert.equal(store.job("lu").areConnectionsTakenUp(2), true);
+});
+
 test("no content of a record breaks a listing", async () => {
   using directory = temporaryDirectory();
   const store = openStore({ directory: directory.path });
   const job = await jobWithCheckpoints(store, 1);
   job.writeRun(sampleRun(1));
-  const paths = ["job.json", "run.json", "checkpoints/1/manifest.json", "last-number", "lock"].map((name) => join(job.directory, name));
+  const names = ["job.json", "run.json", "checkpoints/1/manifest.json", "last-number", "lock", "held.json", "taken-up.json"];
+  const paths = names.map((name) => join(job.directory, name));
   const sound = new Map(paths.slice(0, 3).map((path) => [path, readFileSync(path, "utf8")]));
   const list = () => {
     const [record] = store.jobs();
     assert.equal(record?.name, "lu");
     const fresh = store.job("lu");
     fresh.lockHolder();
+    fresh.held();
+    fresh.areConnectionsTakenUp(1);
     return { record, run: fresh.run(), checkpoint: fresh.checkpoints()[0] };
   };
   const content = fc.oneof(

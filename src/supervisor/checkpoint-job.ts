@@ -16,6 +16,7 @@ import { captureTree } from "../capture/mod.ts";
 import type { CaptureSummary, TreeSelection } from "../capture/mod.ts";
 import { ImageWriter } from "../image/mod.ts";
 import type { Job, Manifest, WholeCheckpoint } from "../store/mod.ts";
+import { recordHeld } from "./held-connections.ts";
 import { stateOf } from "./job-state.ts";
 import { lineOf } from "./process-identity.ts";
 
@@ -24,6 +25,8 @@ export type Trigger = Manifest["trigger"];
 export interface CheckpointRequest {
   readonly job: Job;
   readonly trigger: Trigger;
+  /** With the trigger `stop`: TCP connections that lead out of the job are held for its restart. */
+  readonly holdConnections?: boolean;
   /** Gives up: the job goes on, nothing is committed. After the commit it has no effect. */
   readonly signal?: AbortSignal;
   readonly clock?: Clock;
@@ -79,11 +82,13 @@ async function attemptCheckpoint(request: CheckpointRequest): Promise<WholeCheck
       tree,
       writer,
       stop: trigger === "stop",
-      commit: async (summary) => {
+      holdConnections: request.holdConnections === true,
+      commit: async (summary, held) => {
         if (signal?.aborted === true) throw interrupted(job);
         const { size: imageBytes } = statSync(pending.imagePath);
         const details = { ...measured(summary), takenAt, trigger, imageBytes, host: thisHost(), durationMs: clock.monotonicMs() - startMs };
         committed = await pending.commit(details);
+        if (held !== null) recordHeld(job, committed.number, held);
       },
     });
   } catch (error) {

@@ -35,7 +35,7 @@ test("where only the supervisor may trace the job, it is asked", async () => {
       return { version: 1, ok: true, number };
     },
     async (job) => {
-      const taken = await checkpointNow(job, true, never, false);
+      const taken = await checkpointNow(job, "stop", never, false);
       assert.equal(taken.manifest.trigger, "stop");
     },
   );
@@ -44,7 +44,7 @@ test("where only the supervisor may trace the job, it is asked", async () => {
 test("what the supervisor failed with is what the user reads", async () => {
   await withSupervisor(
     () => () => Promise.reject(new CairnError("unsupported", "It has a socket", { hint: "Close it" })),
-    (job) => assert.rejects(checkpointNow(job, false, never, false), { code: "unsupported", message: "It has a socket", hint: "Close it" }),
+    (job) => assert.rejects(checkpointNow(job, "run", never, false), { code: "unsupported", message: "It has a socket", hint: "Close it" }),
   );
 });
 
@@ -58,7 +58,7 @@ test("giving up hangs up on the supervisor", async () => {
       return hungUp.promise.then(() => Promise.reject(new Error("nobody reads this")));
     },
     async (job) => {
-      await assert.rejects(checkpointNow(job, false, givenUp.signal, false), { code: "interrupted" });
+      await assert.rejects(checkpointNow(job, "run", givenUp.signal, false), { code: "interrupted" });
       await hungUp.promise;
     },
   );
@@ -68,12 +68,12 @@ test("a job that does not run is told with what to do", async () => {
   using place = temporaryDirectory();
   const { job } = sampleJob(join(place.path, "store"));
   await assert.rejects(
-    checkpointNow(job, false, never),
+    checkpointNow(job, "run", never),
     (error) => error instanceof CairnError && error.code === "exited" && /cairn run/.test(error.hint ?? ""),
   );
   await addCheckpoint(job);
   await assert.rejects(
-    checkpointNow(job, false, never),
+    checkpointNow(job, "run", never),
     (error) => error instanceof CairnError && /cairn restart lu/.test(error.hint ?? ""),
   );
 });
@@ -82,6 +82,6 @@ test("a cairn cannot save the job that it is part of", async () => {
   using place = temporaryDirectory();
   const { job } = sampleJob(join(place.path, "store"));
   job.writeRun(recordRun({ rootPid: self, keeperPid: null, supervisorPid: null }, new Date()));
-  await assert.rejects(checkpointNow(job, false, never), { code: "unsupported" });
+  await assert.rejects(checkpointNow(job, "run", never), { code: "unsupported" });
   assert.deepEqual(job.checkpoints(), []);
 });

@@ -7,6 +7,8 @@ import { asPid } from "../base/ids.ts";
 import { readStat, readStatus, readSystemFacts } from "../kernel/procfs/mod.ts";
 import type { Job, WholeCheckpoint } from "../store/mod.ts";
 import { checkpointLocked, interrupted, notRunning } from "./checkpoint-job.ts";
+import type { CheckpointRequest } from "./checkpoint-job.ts";
+import type { ControlRequest } from "./control-protocol.ts";
 import { askSupervisor } from "./control-socket.ts";
 import { stateOf } from "./job-state.ts";
 import type { JobState } from "./job-state.ts";
@@ -14,19 +16,27 @@ import type { JobState } from "./job-state.ts";
 const LOCK_PATIENCE_MS = 60_000;
 const CAP_SYS_PTRACE = 19n;
 
+/** Whether the job ends with the checkpoint, and what then becomes of TCP connections that lead out of it. */
+export type AfterCheckpoint = "run" | "stop" | "stop-holding";
+
 /** Errors: `exited` when the job does not run, `interrupted` when given up, `conflict`, `unsupported`, `permission`, `io`, ... */
-export async function checkpointNow(job: Job, stop: boolean, givenUp: AbortSignal, mayTrace = mayTraceOthers()): Promise<WholeCheckpoint> {
+export async function checkpointNow(
+  job: Job,
+  after: AfterCheckpoint,
+  givenUp: AbortSignal,
+  mayTrace = mayTraceOthers(),
+): Promise<WholeCheckpoint> {
   const state = await stateOnceStarted(job, givenUp);
   if (state.kind !== "running") throw notRunning(job);
   if (state.supervised && !mayTrace) {
-    const asked = await ask(job, stop, givenUp);
+    const asked = await ask(job, after, givenUp);
     if (asked !== null) return asked;
   }
   try {
-    return await takeHere(job, stop, givenUp);
+    return await takeHere(job, after, givenUp);
   } catch (error) {
     if (!state.supervised || !(error instanceof CairnError) || error.code !== "permission") throw error;
-    const asked = await ask(job, stop, givenUp);
+    const asked = await ask(job, after, givenUp);
     if (asked === null) throw error;
     return asked;
   }
@@ -41,10 +51,14 @@ async function stateOnceStarted(job: Job, givenUp: AbortSignal): Promise<JobStat
   return stateOf(job);
 }
 
-async function takeHere(job: Job, stop: boolean, givenUp: AbortSignal): Promise<WholeCheckpoint> {
+async function takeHere(job: Job, after: AfterCheckpoint, givenUp: AbortSignal): Promise<WholeCheckpoint> {
   using _lock = await Promise.race([job.lock(LOCK_PATIENCE_MS), rejectOn(givenUp, job)]);
   // Awaited here, so that the lock is held until it is done.
-  return await checkpointLocked({ job, trigger: stop ? "stop" : "request", signal: givenUp });
+  return await checkpointLocked({ job, ...triggerOf(after), signal: givenUp });
+}
+
+function triggerOf(after: AfterCheckpoint): Pick<CheckpointRequest, "trigger" | "holdConnections"> {
+  return { trigger: after === "run" ? "request" : "stop", holdConnections: after === "stop-holding" };
 }
 
 function rejectOn(givenUp: AbortSignal, job: Job): Promise<never> {
@@ -55,7 +69,7 @@ function rejectOn(givenUp: AbortSignal, job: Job): Promise<never> {
 }
 
 /** Null when nobody listens. A supervisor that Ctrl-Z has stopped listens, and never answers. */
-async function ask(job: Job, stop: boolean, givenUp: AbortSignal): Promise<WholeCheckpoint | null> {
+async function ask(job: Job, after: AfterCheckpoint, givenUp: AbortSignal): Promise<WholeCheckpoint | null> {
   const supervisorPid = job.run()?.supervisorPid;
   if (supervisorPid !== undefined && readStat(supervisorPid)?.state === "T") {
     throw new CairnError("conflict", `Cannot save job "${job.name}": only its own cairn may trace it here, and that is stopped`, {
@@ -63,12 +77,18 @@ async function ask(job: Job, stop: boolean, givenUp: AbortSignal): Promise<Whole
       hint: `Continue it with fg or bg in its terminal, or kill -CONT ${supervisorPid}`,
     });
   }
-  const response = await askSupervisor(job.controlPath, { version: 1, request: "checkpoint", stop }, givenUp).catch((error: unknown) => {
+  const response = await askSupervisor(job.controlPath, requestOf(after), givenUp).catch((error: unknown) => {
     throw givenUp.aborted ? interrupted(job) : error;
   });
   if (response === null) return null;
   if (response.ok) return job.checkpoint(response.number);
   throw new CairnError(response.code, response.message, response.hint === undefined ? {} : { hint: response.hint });
+}
+
+/** A supervisor of an older Cairn does not know the last field, and refuses what has it. */
+function requestOf(after: AfterCheckpoint): ControlRequest {
+  const request = { version: 1, request: "checkpoint", stop: after !== "run" } as const;
+  return after === "stop-holding" ? { ...request, holdConnections: true } : request;
 }
 
 /** Yama's scope 1 lets a process trace its own descendants, and our caller's job is none of ours. */

@@ -19,6 +19,8 @@ const requestSchema = v.strictObject({
   version: v.literal(1),
   request: v.literal("checkpoint"),
   stop: v.boolean(),
+  /** With `stop`: TCP connections that lead out of the job are held for its restart. */
+  holdConnections: v.optional(v.boolean()),
 });
 export type ControlRequest = v.InferOutput<typeof requestSchema>;
 

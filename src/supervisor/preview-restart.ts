@@ -5,6 +5,7 @@ import { describeRewinding } from "../restore/output-files.ts";
 import type { Job, WholeCheckpoint } from "../store/mod.ts";
 import { tryHelper } from "./doctor/helper-process.ts";
 import { probeNamespaces, probeRootNamespace } from "./doctor/pids.ts";
+import { heldFor } from "./held-connections.ts";
 import { openChosen } from "./restart-job.ts";
 import type { RestartRequest } from "./restart-job.ts";
 
@@ -20,11 +21,15 @@ export interface RestartPreview {
 
 /** Errors: as of a restart that does not come to comparing: `not-found`, `conflict`, `damaged`. */
 export async function previewRestart(
-  request: Pick<RestartRequest, "store" | "name" | "number" | "moves" | "files" | "pids">,
+  request: Pick<RestartRequest, "store" | "name" | "number" | "moves" | "files" | "pids" | "tcp">,
 ): Promise<RestartPreview> {
   using chosen = await openChosen(request);
   const { job, checkpoint, reader } = chosen;
-  const { problems, notes, files, useNamespace } = compareAll(reader.metadata, request);
+  const { problems, notes, files, useNamespace } = compareAll(reader.metadata, {
+    ...request,
+    held: heldFor(job, checkpoint.number),
+    takenUp: job.areConnectionsTakenUp(checkpoint.number),
+  });
   const forbidden = useNamespace ? namespaceProblem() : null;
   return {
     job,

@@ -6,6 +6,7 @@ import { CairnError } from "../base/errors.ts";
 import { asPid } from "../base/ids.ts";
 import type { Pid } from "../base/ids.ts";
 import type { CheckpointRecord, Job, RunRecord } from "../store/mod.ts";
+import { endHeld } from "./held-connections.ts";
 import { isAttached, stateOf } from "./job-state.ts";
 import { descendantsOf, identify, isAlive } from "./process-identity.ts";
 import type { ProcessIdentity } from "./process-identity.ts";
@@ -33,6 +34,7 @@ export async function removeJob(job: Job, force: boolean): Promise<{ checkpoints
   using _lock = await job.lock(LOCK_PATIENCE_MS);
   const records = job.checkpoints();
   const keptAside = existsSync(job.asidePath) ? readdirSync(job.asidePath).length : 0;
+  endHeld(job);
   job.removeAll();
   return { keptAside, checkpoints: records.length, bytes: records.reduce((sum, record) => sum + bytesOf(record), 0) };
 }
@@ -94,6 +96,7 @@ export async function removeCheckpoint(job: Job, number: number): Promise<number
   using _lock = await job.lock(LOCK_PATIENCE_MS);
   const record = job.checkpoints().find((candidate) => candidate.number === number);
   job.remove(number);
+  if (job.held()?.number === number) endHeld(job);
   return record === undefined ? 0 : bytesOf(record);
 }
 

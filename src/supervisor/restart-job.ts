@@ -12,6 +12,7 @@ import type { PathMove } from "../restore/moved-paths.ts";
 import type { Job, Store, WholeCheckpoint } from "../store/mod.ts";
 import type { Keeper } from "../tracee/mod.ts";
 import { chosenCheckpoint } from "./chosen-checkpoint.ts";
+import { endHeld, heldFor } from "./held-connections.ts";
 import { makeRecordFile } from "./run-job.ts";
 import { borrows, takeTerminal } from "./starting-terminal.ts";
 import { leftOvers, recordRun, stateOf } from "./job-state.ts";
@@ -24,6 +25,7 @@ export interface RestartRequest {
   readonly files: RestoreRequest["files"];
   readonly pids: RestoreRequest["pids"];
   readonly clock: RestoreRequest["clock"];
+  readonly tcp: RestoreRequest["tcp"];
   /** Paths that lie elsewhere on this machine. */
   readonly moves: readonly PathMove[];
   readonly detached: boolean;
@@ -81,6 +83,9 @@ export async function restartJob(request: RestartRequest): Promise<Restarted> {
     files: request.files,
     pids: request.pids,
     clock: request.clock,
+    tcp: request.tcp,
+    held: heldFor(job, checkpoint.number),
+    takenUp: job.areConnectionsTakenUp(checkpoint.number),
     asideDirectory: job.asidePath,
     standardStreams: STREAMS,
     detached: request.detached,
@@ -91,11 +96,14 @@ export async function restartJob(request: RestartRequest): Promise<Restarted> {
   try {
     // Before the job runs: whoever looks finds it running, and a second restart is refused.
     job.writeRun(recordRun({ ...restored.keeper, supervisorPid: asPid(process.pid) }, new Date()));
+    if (request.tcp === "keep") job.markConnectionsTakenUp(checkpoint.number);
     const tellTerminal = takeTerminal(reader.metadata, STREAMS, restored.keeper);
     request.onReady?.(restarted);
     restored.release();
     tellTerminal();
     records.keep();
+    // What was held for another checkpoint, or is not wanted, is nobody's any more.
+    endHeld(job);
   } catch (error) {
     restored.kill();
     throw error;

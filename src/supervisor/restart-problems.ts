@@ -26,6 +26,6 @@ export function restartProblems(checkpoint: CheckpointRecord): string[] {
 
 function environmentProblems(metadata: ImageMetadata): string[] {
   // Pids may be freed, or kept in a namespace: no property of a checkpoint.
-  const all = compareAll(metadata, { files: "rewind", pids: "namespace" }).problems.map(clauseOf);
+  const all = compareAll(metadata, { files: "rewind", pids: "namespace", tcp: "reset", held: null, takenUp: false }).problems.map(clauseOf);
   return all.length <= MAX_NAMED ? all : [...all.slice(0, MAX_NAMED), `and ${all.length - MAX_NAMED} more`];
 }

@@ -100,7 +100,12 @@ function handlerFor({ job }: Supervision, requests: Set<Promise<unknown>>): Cont
     const answered = (async () => {
       using _lock = await job.lock(REQUEST_PATIENCE_MS);
       // Awaited here, so that the lock is held until it is done.
-      return await checkpointLocked({ job, trigger: request.stop ? "stop" : "request", signal: hungUp });
+      return await checkpointLocked({
+        job,
+        trigger: request.stop ? "stop" : "request",
+        holdConnections: request.holdConnections === true,
+        signal: hungUp,
+      });
     })();
     requests.add(answered);
     try {

@@ -124,11 +124,9 @@ export class Job {
   }
 
   /** Restarts in the background of this test, as `cairn restart` in a terminal of its own. */
-  restart(target = this.name, options: readonly string[] = [], spawnOptions: SpawnOptions = {}): void {
-    this.#foreground = this.place.startCairn(["restart", ...options, target], {
-      stdout: join(this.place.root, "restart.out"),
-      ...spawnOptions,
-    });
+  restart(target = this.name, options: readonly string[] = [], spawnOptions: Pick<JobOptions, keyof SpawnOptions | "around"> = {}): void {
+    const [command, ...words] = [...(spawnOptions.around ?? []), CAIRN, "restart", ...options, target];
+    this.#foreground = this.place.start(command, words, { stdout: join(this.place.root, "restart.out"), ...spawnOptions });
     this.#watch();
   }
 

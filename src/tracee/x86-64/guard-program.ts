@@ -1,6 +1,7 @@
 /**
  * The guard as a program: a static ELF executable that blocks all signals, leaves its session, waits until nobody
- * holds the writing end of a pipe any more, makes system calls one after the other whatever each gives, and ends.
+ * holds the writing end of a pipe any more, makes system calls one after the other whatever each gives, and ends. One that can hold on
+ * makes other calls in their place when a byte comes through the pipe first, and ends when its time is over.
  *
  *     ELF header, one program header (rwx)
  *     calls:    each loads its six arguments and makes the call: always CALL_BYTES; one that depends on the
@@ -35,21 +36,32 @@ export interface GuardCall {
   readonly arguments: readonly (number | Uint8Array)[];
 }
 
-export function guardProgram(waitFd: number, calls: readonly GuardCall[]): Buffer {
-  const all: GuardCall[] = [
+/** What is done when a byte comes, and for how long the guard then stays. */
+export interface Holding {
+  readonly calls: readonly GuardCall[];
+  readonly forMs: number;
+}
+
+export function guardProgram(waitFd: number, calls: readonly GuardCall[], holding?: Holding): Buffer {
+  const end: GuardCall = { number: SYSCALLS.exit_group, arguments: [0] };
+  const first: GuardCall[] = [
     { number: SYSCALLS.rt_sigprocmask, arguments: [SIG_SETMASK, Buffer.alloc(8, 0xff), 0, 8] },
     { number: SYSCALLS.prctl, arguments: [PR_SET_NAME, Buffer.from("cairn-guard\0")] },
     { number: SYSCALLS.setsid, arguments: [] },
     { number: SYSCALLS.read, arguments: [waitFd, Buffer.alloc(8), 1] },
-    ...calls.flatMap((one) => (one.onlyIfReadable === undefined ? [one] : [pollCall(one.onlyIfReadable), one])),
-    { number: SYSCALLS.exit_group, arguments: [0] },
   ];
+  const undoing = [...calls.flatMap((one) => (one.onlyIfReadable === undefined ? [one] : [pollCall(one.onlyIfReadable), one])), end];
+  const holds = holding === undefined ? [] : [...holding.calls, { number: SYSCALLS.poll, arguments: [0, 0, holding.forMs] }, end];
+  const all = [...first, ...undoing, ...holds];
   const code = new Assembler();
   for (let i = 0; i < ELF_HEADER_BYTES; i += 1) code.emit(0);
-  let data = ELF_HEADER_BYTES + all.length * CALL_BYTES + all.filter(isConditional).length * SKIP_BYTES;
+  const jumps = all.filter(isConditional).length + (holding === undefined ? 0 : 1);
+  let data = ELF_HEADER_BYTES + all.length * CALL_BYTES + jumps * SKIP_BYTES;
   data += (8 - (data % 8)) % 8;
   const placed: Uint8Array[] = [];
-  for (const call of all) {
+  for (const [at, call] of all.entries()) {
+    if (holding !== undefined && at === first.length) code.emit(0x85, 0xc0).relative([0x0f, 0x8f], "hold"); // test eax, eax; jg hold
+    if (holding !== undefined && at === first.length + undoing.length) code.label("hold");
     if (isConditional(call)) code.emit(0x85, 0xc0, 0x0f, 0x8e).half(CALL_BYTES); // test eax, eax; jle behind the call
     LOADS.forEach((load, index) => {
       const argument = call.arguments[index] ?? 0;
