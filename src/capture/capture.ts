@@ -161,6 +161,7 @@ async function readFrozen(
   const mapped = sharedFilesOf(planned.values());
   const files = await captureOpenFiles(descriptions, request.writer, shared, pids, mapped, sockets, watchedPaths, warnings);
   const rule = request.holdConnections ? "hold" : "leave";
+  sockets.settleConnections(files.openFiles);
   connections.held = sockets.saveConnections(files.openFiles, request.stop ? rule : "look");
   const sharedMemory = await shared.save(request.writer);
   const keeperPid = request.tree.kind === "keeper" ? request.tree.keeperPid : null;

@@ -21,24 +21,7 @@ import {
 } from "../kernel/socket-diagnostics.ts";
 import type { InternetSocketFacts } from "../kernel/socket-diagnostics.ts";
 import { readOptions } from "../kernel/socket-options.ts";
-import {
-  AF_INET,
-  IPPROTO_TCP,
-  SOL_SOCKET,
-  SO_DOMAIN,
-  SO_PROTOCOL,
-  SO_REUSEADDR,
-  localAddress,
-  numberOption,
-  peekMessage,
-  remoteAddress,
-  setOption,
-  socketOption,
-} from "../kernel/sockets.ts";
-import { REPAIR_OFF_QUIETLY, TCP_SEND_QUEUE, leaveRepair, selectQueue, tryEnterRepair, unacknowledgedBytes } from "../kernel/tcp-repair.ts";
-import { countStep } from "../kernel/syscall-ffi.ts";
-import { Guard } from "../tracee/guard.ts";
-import { callsOutOfRepair } from "./connections.ts";
+import { AF_INET, IPPROTO_TCP, SOL_SOCKET, SO_DOMAIN, SO_PROTOCOL, localAddress, numberOption, remoteAddress } from "../kernel/sockets.ts";
 import type { DescriptorReference } from "./descriptors.ts";
 import { membershipsOf } from "./multicast.ts";
 import { messagesOf, refuseForNow } from "./socket-context.ts";
@@ -46,9 +29,9 @@ import type { SocketContext } from "./socket-context.ts";
 import { inodeOf } from "./socket-queues.ts";
 
 type InternetSocket = Extract<OpenFile, { kind: "internet-socket" }>;
-type Connection = Pick<InternetSocket, "peer" | "waitsAt" | "lost" | "unsent">;
+/** What is on its way between two ends in the job is found later: see inner-connections.ts. */
+type Connection = Pick<InternetSocket, "peer" | "waitsAt" | "lost">;
 
-const TCP_INFO = 11;
 const POLLRDHUP = 0x2000;
 const PORT_AT = 2;
 const SENT_ITS_END = new Set([TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_CLOSING]);
@@ -99,7 +82,7 @@ function stateOf(
   if (state === TCP_SYN_SENT) return connectingOf(reference, context);
   const other = otherEnd(context.internet, facts);
   const peer = other === undefined || other.inode === 0 ? undefined : context.idOf(other.inode);
-  if (other !== undefined && peer !== undefined) return { peer, ...unsentOf(context, fd, reference, other) };
+  if (other !== undefined && peer !== undefined) return { peer };
   if (other !== undefined && other.inode === 0 && !SENT_ITS_END.has(other.state)) {
     const waitsAt = listenerOf(context, other);
     if (waitsAt === undefined) return outside(reference, facts, context);
@@ -169,59 +152,4 @@ export function addressText(address: Buffer): string {
   const bytes = plain(address);
   if (bytes.length === 4) return [...bytes].join(".");
   return `[${Array.from({ length: 8 }, (_, index) => bytes.readUInt16BE(2 * index).toString(16)).join(":")}]`;
-}
-
-/** struct tcp_info, include/uapi/linux/tcp.h */
-const INFO = { notSentBytes: 144, receivedBytes: 128, sentBytes: 200, sentAgainBytes: 208, length: 216 } as const;
-
-function infoOf(fd: Fd): { readonly written: number; readonly received: number } | null {
-  const info = socketOption(fd, IPPROTO_TCP, TCP_INFO);
-  if (info === null || info.length < INFO.length) return null;
-  const word = (at: number): number => Number(info.readBigUInt64LE(at));
-  return {
-    written: word(INFO.sentBytes) - word(INFO.sentAgainBytes) + info.readUInt32LE(INFO.notSentBytes),
-    received: word(INFO.receivedBytes),
-  };
-}
-
-/** What this end has written and the other has not received. */
-function unsentOf(
-  context: SocketContext,
-  fd: Fd,
-  reference: DescriptorReference,
-  other: InternetSocketFacts,
-): Pick<InternetSocket, "unsent"> {
-  const queued = unacknowledgedBytes(fd);
-  if (queued === 0) return {};
-  using own = context.open(other.inode);
-  const [here, there] = [infoOf(fd), own === null ? null : infoOf(own.fd)];
-  if (here === null || there === null) throw refuseForNow(reference, "a TCP connection with bytes on their way");
-  // The end of a stream counts as a byte, at either side, once it is sent or received.
-  const unsentBytes = Math.max(0, Math.min(queued, here.written - there.received));
-  if (unsentBytes === 0) return {};
-  const queue = sendQueue(fd, queued);
-  if (queue === null)
-    throw refuseForNow(
-      reference,
-      `a TCP connection with ${unsentBytes} bytes that its other end has no room for, which only root can look at`,
-    );
-  return { unsent: queue.subarray(Math.max(0, queue.length - unsentBytes)).toString("base64") };
-}
-
-/** All that is not acknowledged; null where this user may not look. A guard takes the socket out of repair should we be killed. */
-function sendQueue(fd: Fd, queued: number): Buffer | null {
-  const reuse = numberOption(fd, SOL_SOCKET, SO_REUSEADDR) ?? 0;
-  using _guard = new Guard([fd], callsOutOfRepair(fd, reuse));
-  countStep("socket");
-  if (tryEnterRepair(fd) < 0) return null;
-  try {
-    countStep("socket");
-    selectQueue(fd, TCP_SEND_QUEUE);
-    return peekMessage(fd, queued)?.bytes ?? Buffer.alloc(0);
-  } finally {
-    countStep("socket");
-    leaveRepair(fd, REPAIR_OFF_QUIETLY);
-    countStep("socket");
-    setOption(fd, SOL_SOCKET, SO_REUSEADDR, reuse);
-  }
 }

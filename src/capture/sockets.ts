@@ -8,7 +8,8 @@
 import type { OpenFile } from "../image/mod.ts";
 import { listInternetSockets, listUnixSockets } from "../kernel/socket-diagnostics.ts";
 import { AF_NETLINK, AF_UNIX, IPPROTO_TCP, SOL_SOCKET, SO_DOMAIN, numberOption } from "../kernel/sockets.ts";
-import type { Description } from "./descriptors.ts";
+import type { Description, DescriptorReference } from "./descriptors.ts";
+import { settle } from "./inner-connections.ts";
 import { HeldConnections, lookIntoConnections } from "./connections.ts";
 import type { ConnectionRule, Outward } from "./connections.ts";
 import { addressText, captureInternetSocket, isLoopback, otherEnd } from "./internet-sockets.ts";
@@ -60,6 +61,20 @@ export class JobSockets {
         return captureNetlinkSocket(own.fd, reference, common);
       default:
         return captureInternetSocket(this.#context, own.fd, reference, common);
+    }
+  }
+
+  /** What is on its way in connections inside the job, last of all: the network does not stand still. `files` are the image's. */
+  settleConnections(files: readonly OpenFile[]): void {
+    const referenceOf = (id: number): DescriptorReference | undefined => this.#descriptions.find((one) => one.id === id)?.references[0];
+    for (const file of files) {
+      if (file.kind !== "internet-socket" || file.protocol !== IPPROTO_TCP || file.peer === undefined) continue;
+      const peer = files.find((one) => one.id === file.peer);
+      const [here, there] = [referenceOf(file.id), referenceOf(file.peer)];
+      if (peer?.kind !== "internet-socket" || here === undefined || there === undefined) continue;
+      using sender = duplicateOf(here);
+      using receiver = duplicateOf(there);
+      settle({ sender: { file, fd: sender.fd, reference: here }, receiver: { file: peer, fd: receiver.fd } });
     }
   }
 

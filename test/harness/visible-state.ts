@@ -63,7 +63,7 @@ function stateOf(rootPid: number): string[] {
       );
     for (const link of ["cwd", "root", "exe"]) say(`${link} ${readlinkSync(`/proc/${pid}/${link}`)}`);
     for (const line of maps(pid, names)) say(line);
-    for (const line of descriptors(pid, names)) say(line);
+    for (const line of descriptors(pid, names, jobPid)) say(line);
     for (const line of read(`/proc/${pid}/timers`).trimEnd().split("\n")) say(`timer ${line.replace(/\b[pt]id\.\d+$/, "")}`);
     for (const line of threads(pid)) say(line);
   }
@@ -159,7 +159,7 @@ const passedOn: ReadonlySet<number> = new Set(
     }),
 );
 
-function* descriptors(pid: number, names: Names): Generator<string> {
+function* descriptors(pid: number, names: Names, jobPid: ReadonlyMap<number, number>): Generator<string> {
   const numbers = readdirSync(`/proc/${pid}/fd`)
     .map(Number)
     .sort((a, b) => a - b);
@@ -173,6 +173,12 @@ function* descriptors(pid: number, names: Names): Generator<string> {
       .map((line) => line.replace(/^NSpid:.*\s(-?\d+)$/, "pid $1"))
       // Who took a lock of an open file description is forgotten; it belongs to the description.
       .map((line) => line.replace(/^(lock:.*(?:FLOCK|OFDLCK)\s+\S+\s+\S+\s+)\d+/, "$1-"))
+      .map((line) =>
+        line.replace(
+          /^(lock:.*(?:POSIX|LEASE)\s+\S+\s+\S+\s+)(\d+)/,
+          (_all, what: string, holder: string) => `${what}${jobPid.get(Number(holder)) ?? holder}`,
+        ),
+      )
       .toSorted();
     yield `descriptor ${fd} -> ${names.link(link)} ${told.map((line) => line.replaceAll(/\s+/g, " ").trim()).join(", ")}`;
   }
