@@ -33,14 +33,28 @@ function tryRead(path: string): string | undefined {
 
 export function processFacts(pid: number): ProcessFacts | undefined {
   const stat = tryRead(`/proc/${pid}/stat`);
-  const status = tryRead(`/proc/${pid}/status`);
-  if (stat === undefined || status === undefined) return undefined;
+  return stat === undefined ? undefined : factsOf(pid, fieldsOf(stat));
+}
+
+/** From the state on; a name may have spaces and parentheses in it. */
+function fieldsOf(stat: string): { readonly comm: string; readonly fields: readonly string[] } {
   const nameEnd = stat.lastIndexOf(")");
-  const fields = stat.slice(nameEnd + 2).split(" ");
+  return {
+    comm: stat.slice(stat.indexOf("(") + 1, nameEnd),
+    fields: stat
+      .slice(nameEnd + 2)
+      .trimEnd()
+      .split(" "),
+  };
+}
+
+function factsOf(pid: number, { comm, fields }: ReturnType<typeof fieldsOf>): ProcessFacts | undefined {
+  const status = tryRead(`/proc/${pid}/status`);
+  if (status === undefined) return undefined;
   return {
     pid,
     parentPid: Number(fields[1]),
-    comm: stat.slice(stat.indexOf("(") + 1, nameEnd),
+    comm,
     state: fields[0] ?? "?",
     threads: Number(fields[17]),
     waitStatus: Number(fields[49] ?? 0),
@@ -48,33 +62,36 @@ export function processFacts(pid: number): ProcessFacts | undefined {
   };
 }
 
-function allPids(): number[] {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number);
-}
+const startTimeOf = (fields: readonly string[]): number => Number(fields[19]);
+const ownStartTime = startTimeOf(fieldsOf(tryRead("/proc/self/stat") ?? "").fields);
 
 /** Processes with the tag in their environment and all their descendants; zombies too. This process is never among them. */
 export function taggedProcesses(tag: string, variable: string = TAG_VARIABLE): ProcessFacts[] {
-  const facts = new Map<number, ProcessFacts>();
-  for (const pid of allPids()) {
-    const one = processFacts(pid);
-    if (one !== undefined && pid !== process.pid) facts.set(pid, one);
+  // Tests look many times a second: of what is older than this process, and so none of its own, no more is read than that.
+  const young = new Map<number, ReturnType<typeof fieldsOf>>();
+  for (const name of readdirSync("/proc")) {
+    if (!/^\d+$/.test(name) || Number(name) === process.pid) continue;
+    const stat = tryRead(`/proc/${name}/stat`);
+    if (stat === undefined) continue;
+    const parsed = fieldsOf(stat);
+    if (startTimeOf(parsed.fields) >= ownStartTime) young.set(Number(name), parsed);
   }
   const found = new Set<number>();
-  for (const pid of facts.keys()) {
+  for (const pid of young.keys()) {
     if (tryRead(`/proc/${pid}/environ`)?.split("\0").includes(`${variable}=${tag}`) === true) found.add(pid);
   }
   for (let grown = true; grown;) {
     grown = false;
-    for (const one of facts.values()) {
-      if (found.has(one.parentPid) && !found.has(one.pid)) {
-        found.add(one.pid);
-        grown = true;
-      }
+    for (const [pid, { fields }] of young) {
+      if (!found.has(Number(fields[1])) || found.has(pid)) continue;
+      found.add(pid);
+      grown = true;
     }
   }
-  return [...found].flatMap((pid) => facts.get(pid) ?? []);
+  return [...found].flatMap((pid) => {
+    const parsed = young.get(pid);
+    return parsed === undefined ? [] : (factsOf(pid, parsed) ?? []);
+  });
 }
 
 export function isAlive(pid: number): boolean {
