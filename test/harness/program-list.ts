@@ -5,8 +5,6 @@ import { dirname, join } from "node:path";
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { bring, missing, type Candidate } from "./candidate.ts";
-import { numericPrograms } from "./numeric-programs.ts";
-import { everydayPrograms } from "./everyday-programs.ts";
 import { buildFolder, compile, findTool, works } from "./programs.ts";
 import { seededRandom } from "./random.ts";
 
@@ -211,7 +209,8 @@ function compiledBy(name: string, tool: string, source: string, command: (path: 
   return { program: { name, progress: ["log.txt"], environment, prepare: () => [compile(source, command(path))] } };
 }
 
-export function allPrograms(): Candidate[] {
+/** Shells, tools, and programs in C. */
+export function toolPrograms(): Candidate[] {
   return [
     interpreted("python", ["python3"], "count.py", ["log.txt"]),
     compiledC("threads", "workers.c", [], ["400", "900"], ["out"]),
@@ -220,7 +219,21 @@ export function allPrograms(): Candidate[] {
     interpreted("pipeline", ["sh"], "pipeline.sh", ["progress", "thousands.txt"]),
     interpreted("dash-jobs", ["dash", "sh"], "jobs.sh", ["worker-1.log"]),
     interpreted("bash-jobs", ["bash"], "jobs.sh", ["worker-1.log"]),
+    database(),
+    compressor("gzip", 30, ["-9", "-n"], ".gz"),
+    compressor("xz", 16, ["-0", "-T2"], ".xz"),
+    conversation(),
+    typescript(),
+  ];
+}
+
+/** Languages with a run-time system of their own, and programs that talk to one another through sockets. */
+export function languagePrograms(): Candidate[] {
+  return [
     { program: { name: "node", progress: ["log.txt"], prepare: (place) => [process.execPath, bring(place, "tasks.mjs")] } },
+    java(),
+    compiledBy("go", "go", "apps/tasks.go", (go) => [go, "build", "-o", "OUT/program", "tasks.go"]),
+    compiledBy("rust", "rustc", "apps/tasks.rs", (rustc) => [rustc, "-O", "-o", "OUT/program", "tasks.rs"]),
     drivenByPython("python-network", "network.py", 900),
     drivenByPython("redis", "redis.py", 6000, ["redis-server"], ["appendonlydir", "redis.log"]),
     {
@@ -234,15 +247,5 @@ export function allPrograms(): Candidate[] {
     ranks("open-mpi", "mpicc.openmpi", "mpirun.openmpi", []),
     ranks("open-mpi-tcp", "mpicc.openmpi", "mpirun.openmpi", ["--mca", "btl", "tcp,self"]),
     ranks("mpich", "mpicc.mpich", "mpirun.mpich", []),
-    java(),
-    database(),
-    compressor("gzip", 30, ["-9", "-n"], ".gz"),
-    compressor("xz", 16, ["-0", "-T2"], ".xz"),
-    conversation(),
-    typescript(),
-    compiledBy("go", "go", "apps/tasks.go", (go) => [go, "build", "-o", "OUT/program", "tasks.go"]),
-    compiledBy("rust", "rustc", "apps/tasks.rs", (rustc) => [rustc, "-O", "-o", "OUT/program", "tasks.rs"]),
-    ...numericPrograms(),
-    ...everydayPrograms(),
   ];
 }

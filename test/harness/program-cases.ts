@@ -1,20 +1,14 @@
 /**
  * Real programs, unchanged, cut at random moments of their progress. Whatever happens to them, they leave what an
- * uninterrupted run leaves: the same exit status and the same bytes in every file.
+ * uninterrupted run leaves: the same exit status and the same bytes in every file. CAIRN_TEST_PROGRAM=NAME picks one.
  */
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
-import {
-  cutAgainAndAgain,
-  cutOnce,
-  noteInMatrix,
-  Place,
-  randomForTest,
-  runUninterrupted,
-  withoutEngine,
-  type Program,
-} from "./harness/mod.ts";
-import { allPrograms } from "./harness/program-list.ts";
+import type { Candidate } from "./candidate.ts";
+import { noteInMatrix } from "./matrix.ts";
+import { Place, withoutEngine } from "./place.ts";
+import { cutAgainAndAgain, cutOnce, runUninterrupted, type Program } from "./program.ts";
+import { randomForTest } from "./random.ts";
 
 /** For a second run of the suite on the same machine, as another user, fewer are enough: CAIRN_TEST_CUTS. */
 const CUTS_OF_A_WHOLE_RUN = 10;
@@ -38,16 +32,18 @@ async function throughCuts(t: TestContext, program: Program): Promise<void> {
   await cutAgainAndAgain(program, () => new Place(), reference, random, cutsOf(program));
 }
 
-for (const candidate of allPrograms()) {
-  const name = "program" in candidate ? candidate.program.name : candidate.name;
-  if (only !== undefined && only !== name) continue;
-  const cuts = "program" in candidate ? cutsOf(candidate.program) : MOST_CUTS;
-  test(`${name} is cut at ${WORDS[cuts] ?? cuts} random moments and leaves what an uninterrupted run leaves`, async (t) => {
-    if ("missing" in candidate) {
-      noteInMatrix("program", name, "not here");
-      return t.skip(candidate.missing);
-    }
-    await throughCuts(t, candidate.program);
-    noteInMatrix("program", name, "yes");
-  });
+export function programCases(candidates: readonly Candidate[]): void {
+  for (const candidate of candidates) {
+    const name = "program" in candidate ? candidate.program.name : candidate.name;
+    if (only !== undefined && only !== name) continue;
+    const cuts = "program" in candidate ? cutsOf(candidate.program) : MOST_CUTS;
+    test(`${name} is cut at ${WORDS[cuts] ?? cuts} random moments and leaves what an uninterrupted run leaves`, async (t) => {
+      if ("missing" in candidate) {
+        noteInMatrix("program", name, "not here");
+        return t.skip(candidate.missing);
+      }
+      await throughCuts(t, candidate.program);
+      noteInMatrix("program", name, "yes");
+    });
+  }
 }
