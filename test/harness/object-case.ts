@@ -19,7 +19,8 @@ import { until, untilOrNot } from "./wait.ts";
 
 const SKIP_STATUS = 77;
 const EXIT_UNSUPPORTED = 69;
-const CYCLES = 3;
+/** For a second run of the suite on the same machine, as another user, two show what three do. */
+const CYCLES = process.env["CAIRN_TEST_BRIEF"] === "1" ? 2 : 3;
 const MOST_SHOWN = 60;
 
 export interface ObjectCase {
