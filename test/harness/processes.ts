@@ -141,6 +141,25 @@ export function parentsFirst(processes: readonly ProcessFacts[]): ProcessFacts[]
     .map(({ one }) => one);
 }
 
+/** Each thread with what it waits in and which signals it has blocked and pending: for a job that stands still without being stopped. */
+export function describeThreads(processes: readonly ProcessFacts[]): string {
+  return processes
+    .flatMap(({ pid }) => {
+      let tids: string[];
+      try {
+        tids = readdirSync(`/proc/${pid}/task`);
+      } catch {
+        return [];
+      }
+      return tids.map((tid) => {
+        const status = tryRead(`/proc/${pid}/task/${tid}/status`) ?? "";
+        const told = status.split("\n").filter((line) => /^(State|SigPnd|ShdPnd|SigBlk):/.test(line));
+        return `thread ${tid} of ${pid}: ${told.join(", ").replaceAll("\t", " ")}, in ${tryRead(`/proc/${pid}/task/${tid}/syscall`)?.trim() ?? "?"}`;
+      });
+    })
+    .join("\n");
+}
+
 export function describeProcesses(processes: readonly ProcessFacts[]): string {
   return processes
     .map(

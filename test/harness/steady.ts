@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { Job, touch, type JobOptions } from "./job.ts";
 import { listAt, numberAt, parseObject } from "./json.ts";
 import type { Place } from "./place.ts";
-import { describeProcesses, stoppedOrTraced, type ProcessFacts } from "./processes.ts";
+import { describeProcesses, describeThreads, stoppedOrTraced, type ProcessFacts } from "./processes.ts";
 import { compileC } from "./programs.ts";
 import { until, untilOrNot } from "./wait.ts";
 
@@ -28,7 +28,8 @@ export class SteadyJob {
     const compiled = compileC("steady.c");
     if ("missing" in compiled) return undefined;
     const steady = new SteadyJob(new Job(place, [compiled.path, place.path("go")], options));
-    await steady.job.says("alive 3\n");
+    // Its supervisor may be meant to die early.
+    await until("the job is alive", () => steady.job.out.includes("alive 3\n"));
     steady.#mappings = steady.mappings();
     return steady;
   }
@@ -60,7 +61,7 @@ export class SteadyJob {
       30_000,
     ).catch((error: unknown) => {
       throw new Error(
-        `${error instanceof Error ? error.message : String(error)}: ${this.job.explain()}\n${stoppedOrTraced(this.job.place.processes()).join("\n")}`,
+        `${error instanceof Error ? error.message : String(error)}: ${this.job.explain()}\n${stoppedOrTraced(this.job.place.processes()).join("\n")}\n${describeThreads(this.processes())}`,
       );
     });
   }
