@@ -210,6 +210,9 @@ export interface Peeked {
   readonly truncated: boolean;
 }
 
+const ENOENT = 2;
+const MOST_TRIES = 3;
+
 /** Looks at the next unread message, or the next bytes of a stream, without taking them out; null when there is nothing. */
 export function peekMessage(fd: Fd, mostBytes: number): Peeked | null {
   return receive(fd, mostBytes, MSG_PEEK);
@@ -222,7 +225,10 @@ export function receiveNow(fd: Fd, mostBytes: number): Peeked | null {
 
 function receive(fd: Fd, mostBytes: number, flags: number): Peeked | null {
   const message = new Message(Buffer.alloc(ADDRESS_BYTES), Buffer.alloc(Math.max(64, mostBytes)), Buffer.alloc(CONTROL_BYTES));
-  const result = systemCall(SYSCALLS.recvmsg, fd, addressOf(message.header), flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  const once = (): number => systemCall(SYSCALLS.recvmsg, fd, addressOf(message.header), flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  let result = once();
+  // The errno is asked for by a second call into C, before which Node may have made calls of its own: this one recvmsg never gives.
+  for (let tries = 0; result === -ENOENT && tries < MOST_TRIES; tries += 1) result = once();
   if (result === -EAGAIN || result === -ENOTCONN) return null;
   check("recvmsg", result);
   const { header } = message;
