@@ -8,6 +8,7 @@
  */
 import type { Fd } from "../base/ids.ts";
 import type { OpenFile } from "../image/mod.ts";
+import { addressText, plainAddress } from "../kernel/internet-addresses.ts";
 import { POLLERR, POLLIN, pollNow } from "../kernel/descriptors.ts";
 import {
   TCP_CLOSE,
@@ -119,8 +120,8 @@ export function otherEnd(all: readonly InternetSocketFacts[], facts: InternetSoc
       one.localPort === facts.remotePort &&
       one.remotePort === facts.localPort &&
       one.state !== TCP_LISTEN &&
-      plain(one.localAddress).equals(plain(facts.remoteAddress)) &&
-      plain(one.remoteAddress).equals(plain(facts.localAddress)),
+      plainAddress(one.localAddress).equals(plainAddress(facts.remoteAddress)) &&
+      plainAddress(one.remoteAddress).equals(plainAddress(facts.localAddress)),
   );
 }
 
@@ -130,26 +131,13 @@ function listenerOf(context: SocketContext, waiting: InternetSocketFacts): numbe
     (one) =>
       one.state === TCP_LISTEN &&
       one.localPort === waiting.localPort &&
-      (isAny(one.localAddress) || plain(one.localAddress).equals(plain(waiting.localAddress))) &&
+      (isAny(one.localAddress) || plainAddress(one.localAddress).equals(plainAddress(waiting.localAddress))) &&
       context.idOf(one.inode) !== undefined,
   );
   return found === undefined ? undefined : context.idOf(found.inode);
 }
 
-const MAPPED = Buffer.from("00000000000000000000ffff", "hex");
-
-/** The IPv4 address in an IPv6 one. */
-function plain(address: Buffer): Buffer {
-  return address.length === 16 && address.subarray(0, 12).equals(MAPPED) ? address.subarray(12) : address;
-}
-
 export function isLoopback(address: Buffer): boolean {
-  const bytes = plain(address);
+  const bytes = plainAddress(address);
   return bytes.length === 4 ? bytes[0] === 127 : bytes.equals(Buffer.from("00000000000000000000000000000001", "hex"));
-}
-
-export function addressText(address: Buffer): string {
-  const bytes = plain(address);
-  if (bytes.length === 4) return [...bytes].join(".");
-  return `[${Array.from({ length: 8 }, (_, index) => bytes.readUInt16BE(2 * index).toString(16)).join(":")}]`;
 }

@@ -6,6 +6,7 @@
  */
 import type { Fd } from "../base/ids.ts";
 import { SyscallError } from "../base/errors.ts";
+import { FIONREAD } from "./abi/constants.ts";
 import { tryIoctlBuffer } from "./descriptors.ts";
 import { errnoName } from "./errno.ts";
 import { addressOf } from "./memory-ffi.ts";
@@ -31,7 +32,6 @@ const TCP_REPAIR_WINDOW = 29;
 const TCP_ULP = 31;
 export const SO_ATTACH_FILTER = 26;
 export const SO_DETACH_FILTER = 27;
-const FIONREAD = 0x541b;
 const SIOCOUTQ = 0x5411;
 const SIOCOUTQNSD = 0x894b;
 

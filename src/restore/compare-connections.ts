@@ -3,6 +3,7 @@ import { closeSync } from "node:fs";
 import { CairnError, SyscallError } from "../base/errors.ts";
 import { asPid } from "../base/ids.ts";
 import type { ImageMetadata, SocketFile } from "../image/mod.ts";
+import { addressText, plainAddress } from "../kernel/internet-addresses.ts";
 import { readStatus } from "../kernel/procfs/mod.ts";
 import {
   TCP_CLOSE_WAIT,
@@ -152,25 +153,17 @@ export function addressOf(address: Buffer): Buffer {
   return plainAddress(address.readUInt16LE(0) === AF_INET ? address.subarray(4, 8) : address.subarray(8, 24));
 }
 
-const MAPPED = Buffer.from("00000000000000000000ffff", "hex");
-
-function plainAddress(address: Buffer): Buffer {
-  return address.length === 16 && address.subarray(0, 12).equals(MAPPED) ? address.subarray(12) : address;
-}
-
 /** `the TCP connection to 10.0.0.7:5432 (process 4242, descriptor 7)` */
 export function connectionText({ processes }: ImageMetadata, { id, remote }: InternetSocket): string {
   const owner = processes
     .flatMap(({ pid, alive }) => (alive?.descriptors ?? []).map(({ fd, openFile }) => ({ pid, fd, openFile })))
     .find(({ openFile }) => openFile === id);
   const who = owner === undefined ? "on its way through a socket" : `process ${owner.pid}, descriptor ${owner.fd}`;
-  return `the TCP connection${remote === undefined ? "" : ` to ${addressText(Buffer.from(remote, "base64"))}`} (${who})`;
+  return `the TCP connection${remote === undefined ? "" : ` to ${endText(Buffer.from(remote, "base64"))}`} (${who})`;
 }
 
-function addressText(address: Buffer): string {
-  const bytes = addressOf(address);
-  if (bytes.length === 4) return `${[...bytes].join(".")}:${portOf(address)}`;
-  return `[${Array.from({ length: 8 }, (_, index) => bytes.readUInt16BE(2 * index).toString(16)).join(":")}]:${portOf(address)}`;
+function endText(address: Buffer): string {
+  return `${addressText(addressOf(address))}:${portOf(address)}`;
 }
 
 function upperFirst(text: string): string {
